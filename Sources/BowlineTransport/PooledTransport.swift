@@ -18,6 +18,9 @@ package final class PooledTransport: ServiceTransport {
         pools = OriginPools(environment: environment)
     }
 
+    /// Warnings about the environment's variables, for the log, once.
+    package var warnings: [String] { environment.proxies.warnings }
+
     package func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
         let prepared = try prepare(request, context: context)
         if prepared.bodyWasEmptyFile {

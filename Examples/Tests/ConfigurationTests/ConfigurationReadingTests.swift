@@ -82,6 +82,19 @@ struct ConfigurationReadingTests {
         #expect(configuration.tls.trustRoots == .file("roots.pem"))
     }
 
+    @Test(
+        "The proxy is environment, none or a URL",
+        arguments: [
+            ("environment", "environment"), ("none", "none"), ("http://u:p@proxy.test:3128", "http://proxy.test:3128"),
+            ("socks5://proxy.test", "socks5://proxy.test:1080"),
+        ])
+    func proxy(text: String, described: String) throws {
+        var configuration = ClientConfiguration()
+        configuration.proxy = .http("http://other.test")
+        try configuration.apply(reader(["proxy": ConfigValue(.string(text), isSecret: false)]))
+        #expect("\(configuration.proxy)" == described)
+    }
+
     @Test("the environment's names are the paths in capitals")
     func environment() throws {
         let provider = EnvironmentVariablesProvider(environmentVariables: [
@@ -105,6 +118,7 @@ struct ConfigurationReadingTests {
                 reader([
                     "timeouts.total": "soon", "retry.maximumAttempts": "many", "pool.isEnabled": "perhaps",
                     "tls.verification": "canary", "tls.identity.certificatePEM": "C", "timeouts.connect": "1e300s",
+                    "proxy": "http://proxy.test/canary",
                 ]))
         }
         let problems = (error?.underlying as? ConfigurationProblems)?.problems ?? []
@@ -112,7 +126,7 @@ struct ConfigurationReadingTests {
         #expect(
             problems.map(\.path) == [
                 "timeouts.connect", "timeouts.total", "retry.maximumAttempts", "pool.isEnabled",
-                "tls.verification", "tls.identity.certificatePEM",
+                "tls.verification", "tls.identity.certificatePEM", "proxy",
             ])
         #expect(!"\(problems)".contains("canary"))
     }
@@ -136,14 +150,16 @@ struct ConfigurationReadingTests {
         #expect(!"\(problems)".contains("canary"))
     }
 
-    @Test("the key of a client's certificate is marked as a secret")
+    @Test("The key of a client's certificate, its passphrase and the proxy are marked as secrets")
     func secrets() throws {
         let reporter = Reporter()
         let provider = InMemoryProvider(values: [
             "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.identity.passphrase": "P",
+            "proxy": "http://u:p@proxy.test",
         ])
         var configuration = ClientConfiguration()
         try configuration.apply(ConfigReader(provider: provider, accessReporter: reporter))
+        #expect(reporter.secrets.contains("proxy"))
         #expect(reporter.secrets.contains("tls.identity.keyPEM"))
         #expect(reporter.secrets.contains("tls.identity.passphrase"))
     }

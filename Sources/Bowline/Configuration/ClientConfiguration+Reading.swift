@@ -9,7 +9,8 @@
         /// A key is the property's path in `Docs/Defaults.md`, for example `timeouts.total` or
         /// `pool.maximumIdlePerOrigin`. The environment variable of `timeouts.total` is `TIMEOUTS_TOTAL`. A duration is
         /// a text (`250ms`, `1.5s`, `2m`, `1h`) or a number of seconds. For a limit that may be nil, `unlimited` or
-        /// `none` means no limit. `tls.identity.keyPEM` and `.passphrase` are marked as secrets.
+        /// `none` means no limit. `proxy` is `environment`, `none` or a URL. `tls.identity.keyPEM`, `.passphrase` and
+        /// `proxy` are marked as secrets.
         ///
         /// Closures, middleware, clock, resolver, logger, coders and authentication are not data, so a reader cannot set
         /// them. It cannot set default fields either, because they may contain credentials.
@@ -72,7 +73,7 @@
                 + group(PoolOptions.knobs, \.pool, at: "pool")
                 + group(ConnectionOptions.knobs, \.connection, at: "connection")
                 + group(HTTP2Options.knobs, \.http2, at: "http2")
-                + group(TLSOptions.knobs, \.tls, at: "tls") + tlsKnobs
+                + group(TLSOptions.knobs, \.tls, at: "tls") + routeKnobs
                 + group(LifecycleOptions.knobs, \.lifecycle, at: "lifecycle")
                 + group(TelemetryOptions.knobs, \.telemetry, at: "telemetry")
         }
@@ -132,6 +133,19 @@
                 },
                 .custom("tls.serverName") { $0.tls.serverName = try $1.text() },
             ]
+        }
+
+        private static var routeKnobs: [ConfigurationKnob] { tlsKnobs + [proxyKnob] }
+
+        private static var proxyKnob: ConfigurationKnob {
+            .custom("proxy", isSecret: true) { configuration, found in
+                let text = try found.text()
+                do {
+                    configuration.proxy = try ProxyChoice(configured: text)
+                } catch {
+                    throw Unreadable(reason: error.reason)
+                }
+            }
         }
 
         /// Changes the retry budget.

@@ -32,6 +32,9 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     public var http2 = HTTP2Options()
     /// The trusted certificates and the client's own certificate, for encrypted connections.
     public var tls = TLSOptions()
+    /// Which proxy requests use. Default `.environment`: the proxies that the environment variables `https_proxy`,
+    /// `http_proxy`, `all_proxy` and `no_proxy` name. See `Docs/Proxies.md`.
+    public var proxy: ProxyChoice = .environment
     /// How the client shuts down.
     public var lifecycle = LifecycleOptions()
     /// The client's spans, metrics, log lines and events.
@@ -110,8 +113,8 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         timeoutProblems() + retry.problems(at: "retry") + redirect.problems(at: "redirect")
             + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
             + connection.problems(at: "connection")
-            + http2.problems(at: "http2") + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
-            + userAgentProblems()
+            + http2.problems(at: "http2") + tls.problems(at: "tls") + proxy.problems(at: "proxy")
+            + lifecycle.problems(at: "lifecycle") + userAgentProblems()
     }
 
     private func timeoutProblems() -> [ConfigurationProblem] {
@@ -145,6 +148,7 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         options.pool = pool
         options.connection = connection
         options.tls = tls
+        options.proxy = proxy
         options.http2 = http2
         options.connectTimeout = timeouts.connect
         options.clock = clock
@@ -163,8 +167,8 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
             + "\(fields.count) fields)"
     }
 
-    /// All settings, but only the names of the fields, because their values may be secrets. (Credentials and TLS
-    /// identities have mirrors of their own.)
+    /// All settings, but only the names of the fields, because their values may be secrets. (Credentials, TLS identities
+    /// and proxies have mirrors of their own.)
     public var customMirror: Mirror {
         let names = HTTPFields(fields.map { HTTPField(name: $0.name, value: "hidden") })
         return Mirror(
@@ -173,7 +177,7 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
                 "timeouts": timeouts, "retry": retry, "redirect": redirect, "decompression": decompression,
                 "makesIdempotencyKeys": makesIdempotencyKeys, "authentication": authentication as Any,
                 "authenticatedOrigins": authenticatedOrigins, "pool": pool, "connection": connection,
-                "http2": http2, "tls": tls,
+                "http2": http2, "tls": tls, "proxy": proxy,
                 "lifecycle": lifecycle, "telemetry": telemetry, "middleware": middleware,
                 "userAgent": userAgent as Any, "fields": names,
                 "encoder": encoder, "decoder": decoder, "resolver": resolver as Any, "surroundings": surroundings,

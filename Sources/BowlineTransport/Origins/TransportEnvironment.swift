@@ -7,6 +7,7 @@ package struct TransportOptions: Sendable {
     package var pool = PoolOptions()
     package var connection = ConnectionOptions()
     package var tls = TLSOptions()
+    package var proxy = ProxyChoice.environment
     package var http2 = HTTP2Options()
     /// The number of the first stream of each HTTP/2 connection; odd. Only tests use another number than 1: with a
     /// number near 2³¹, a connection's numbers run out after a few requests.
@@ -35,6 +36,7 @@ final class TransportEnvironment: Sendable {
     let options: TransportOptions
     let loops: ClientLoops
     let tls: TLSContext
+    let proxies: ProxySelection
     let census = ChannelCensus()
     var clock: any ServiceClock { options.clock }
     let events: EventDispatch?
@@ -43,6 +45,7 @@ final class TransportEnvironment: Sendable {
     init(options: TransportOptions, group: any EventLoopGroup) throws {
         self.options = options
         events = options.events
+        proxies = try ProxySelection(options.proxy, variable: options.variable)
         tls = try TLSContext(
             options.tls, negotiation: options.http2.negotiation, variable: options.variable,
             willLoadRoots: options.willLoadRoots)

@@ -15,12 +15,25 @@ struct LiteralAddress: Sendable, Hashable {
         let parts = text.utf8.split(separator: UInt8(ascii: "%"), maxSplits: 1, omittingEmptySubsequences: false)
         guard let first = parts.first, let bytes = Origin.addressBytes(String(Substring(first))) else { return nil }
         if parts.count > 1 {
-            guard bytes.count == 16, !parts[1].isEmpty else { return nil }
+            guard bytes.count == 16, (1...15).contains(parts[1].count), parts[1].allSatisfy(Self.isZoneByte) else {
+                return nil
+            }
             zone = String(Substring(parts[1]))
         } else {
             zone = nil
         }
         self.bytes = Self.isMapped(bytes) ? Array(bytes.suffix(4)) : bytes
+    }
+
+    /// The bytes that a URL's zone may have (RFC 6874), because only such a zone can match.
+    private static func isZoneByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "~"):
+            true
+        default: false
+        }
     }
 
     /// Whether 16 bytes are `::ffff:0:0/96`.

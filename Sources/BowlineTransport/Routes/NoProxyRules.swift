@@ -28,7 +28,7 @@ struct NoProxyRules: Sendable {
 
     /// Reads entries that are separated by commas or white space.
     init(_ text: String) {
-        for part in text.utf8.split(whereSeparator: { $0 == UInt8(ascii: ",") || $0 == 0x20 || (9...13).contains($0) }) {
+        for part in text.utf8.split(whereSeparator: Self.isSeparator) {
             let entry = String(Substring(part))
             if entry == "*" {
                 matchesAll = true
@@ -38,6 +38,11 @@ struct NoProxyRules: Sendable {
                 ignored.append(Self.shown(entry))
             }
         }
+    }
+
+    /// Whether the byte is a comma or white space.
+    private static func isSeparator(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: ",") || byte == UInt8(ascii: " ") || (9...13).contains(byte)
     }
 
     /// Whether requests to the origin use no proxy.
@@ -119,7 +124,8 @@ extension NoProxyRules {
     /// Reads a name: `example.com`, `.example.com`, `*.example.com` or `example.com.`, which mean the same.
     private static func name(_ text: Substring) -> Place? {
         var name = text.lowercased()[...]
-        if name.utf8.starts(with: "*.".utf8) { name = name.dropFirst(2) } else if name.first == "." { name.removeFirst() }
+        if name.hasPrefix("*.") { name.removeFirst() }
+        if name.hasPrefix(".") { name.removeFirst() }
         if name.utf8.last == UInt8(ascii: ".") { name.removeLast() }
         guard name.utf8.count <= 255 else { return nil }
         let labels = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
