@@ -23,7 +23,7 @@
 /// - `localhost` and names that end in `.localhost`: they mean `::1` and `127.0.0.1` (RFC 6761 §6.3).
 /// - Unix domain sockets.
 public protocol ServiceResolver: Sendable {
-    /// Returns the addresses of `host` that belong to `family`.
+    /// Returns the addresses of `host` that belong to `family`. Must not block its thread.
     ///
     /// The task of the call is cancelled when the last dial that waits for the answer ends, for example because
     /// `timeouts.connect` has passed. Those dials end at once. They do not wait until the call returns, and the client
@@ -36,8 +36,9 @@ public protocol ServiceResolver: Sendable {
     ///   of this family. Addresses of the other family are ignored.
     /// - Throws: ``NameLookupError``. Throw ``NameLookupError/Reason/noSuchHost`` only if the name does not exist: the
     ///   client then forgets older answers. After any other reason the client may use an answer that is up to one hour
-    ///   too old. Another error counts as ``NameLookupError/Reason/other``. If the client has no address to try, the
-    ///   request fails with `nameResolutionFailed`, and ``ServiceError/underlying`` is the error.
+    ///   too old. Another error counts as ``NameLookupError/Reason/other``, and its description becomes the detail. If
+    ///   the client has no address to try, the request fails with `nameResolutionFailed`, and
+    ///   ``ServiceError/underlying`` is the error.
     func resolve(_ host: String, _ family: IPAddress.Family) async throws -> ResolvedAddresses
 }
 

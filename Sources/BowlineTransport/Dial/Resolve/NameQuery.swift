@@ -10,4 +10,7 @@ struct NameQuery: Hashable, Sendable {
         self.host = host
         self.family = family
     }
+
+    /// The query for the other family of the same host.
+    var otherFamily: NameQuery { NameQuery(host, family == .v4 ? .v6 : .v4) }
 }
