@@ -130,6 +130,7 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         options.clock = clock
         options.random = random
         options.events = events
+        options.warn = { [logger = telemetry.logger] in ClientLog.warn([$0], to: logger) }
         return options
     }
 }

@@ -160,8 +160,7 @@ final class DialAttempt: @unchecked Sendable {
         try setOptions(of: channel)
         let pipeline = channel.pipeline.syncOperations
         if let tlsContext {
-            try pipeline.addHandler(TLSRecordBoundary())
-            try pipeline.addHandler(try environment.tls.makeHandler(for: origin, with: tlsContext))
+            try environment.tls.addHandlers(for: origin, with: tlsContext, to: pipeline)
         }
         try pipeline.addHandler(DialWaiter(isTLS: origin.scheme == .https))
     }

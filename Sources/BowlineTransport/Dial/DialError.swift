@@ -36,6 +36,7 @@ extension ServiceError {
 
     private static func underlying(_ error: any Error) -> (any Error)? {
         if let error = error as? ServiceError { return error.underlying }
+        if let refusal = error as? PeerCheck.Refusal { return refusal.underlying }
         return error is DialFailure ? nil : error
     }
 
@@ -48,6 +49,8 @@ extension ServiceError {
         case let error as NameLookupError: return reason(error)
         case let error as IOError: return reason(error)
         case let error as ServiceError: return (error.code, error.message)
+        case let refusal as PeerCheck.Refusal:
+            return (.tlsHandshakeFailed, "tls.verifyPeer refused the peer (\(type(of: refusal.underlying)))")
         case let failure as TLSFailure:
             return (failure.reason == .ended ? .connectFailed : .tlsHandshakeFailed, failure.description)
         default:
