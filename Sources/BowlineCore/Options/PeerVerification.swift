@@ -3,7 +3,7 @@
 ///
 /// ```swift
 /// $0.tls.verifyPeer = PeerVerification { peer in
-///     guard await revocations.isGood(peer.certificate) else { throw Revoked(host: peer.host) }
+///     guard try await revocations.isGood(peer.certificate) else { throw Revoked(host: peer.host) }
 /// }
 /// ```
 ///
