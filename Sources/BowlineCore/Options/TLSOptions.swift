@@ -70,8 +70,8 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
 
     /// Where the secrets of encrypted connections are written.
     ///
-    /// With the log, a program such as Wireshark decrypts recorded connections. Everyone who can read the log can do
-    /// this too. The format is that of NSS (`draft-ietf-tls-keylogfile`).
+    /// With the log, a program such as Wireshark decrypts recorded connections. Any reader of the log can do this
+    /// too. The format is that of NSS (`draft-ietf-tls-keylogfile`).
     public enum KeyLog: Sendable, Hashable {
         /// The file at this path. It is made if it does not exist, so that only its owner may read it (mode 0600). Lines
         /// are added at its end. It must be a regular file.
