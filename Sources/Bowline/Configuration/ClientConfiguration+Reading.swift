@@ -13,7 +13,8 @@
         /// `proxy` are marked as secrets.
         ///
         /// Closures, middleware, clock, resolver, logger, coders and authentication are not data, so a reader cannot set
-        /// them. It cannot set default fields either, because they may contain credentials.
+        /// them. It cannot set default fields either, because they may contain credentials. It cannot set
+        /// ``TLSOptions/keyLog``, so that the environment alone never makes a program write secrets.
         ///
         /// - Parameter reader: The reader. Its keys are read without a prefix: for keys below `http.client` pass
         ///   `reader.scoped(to: "http.client")`.
@@ -120,6 +121,9 @@
             [
                 .custom("tls.trustRoots.file") { $0.tls.trustRoots = .file(try $1.text()) },
                 .custom("tls.trustRoots.pem") { $0.tls.trustRoots = .pem(try $1.text()) },
+                .custom("tls.additionalRoots.file") { $0.tls.additionalRoots = .file(try $1.text()) },
+                .custom("tls.additionalRoots.pem") { $0.tls.additionalRoots = .pem(try $1.text()) },
+                .custom("tls.pins") { $0.tls.pins = Set(try $1.texts().map { PublicKeyPin($0) }) },
                 .custom("tls.identity.certificateFile") {
                     try $0.setIdentity($1, key: "tls.identity.keyFile", isFile: true)
                 },

@@ -155,6 +155,7 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         options.random = random
         if let resolver { options.resolver = resolver }
         options.events = events
+        options.warn = { [logger = telemetry.logger] in ClientLog.warn([$0], to: logger) }
         return options
     }
 }

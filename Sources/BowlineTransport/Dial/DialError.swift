@@ -53,6 +53,7 @@ extension ServiceError {
     private static func underlying(_ error: any Error) -> (any Error)? {
         switch error {
         case let error as ServiceError: error.underlying
+        case let refusal as PeerCheck.Refusal: refusal.underlying
         case let failure as ConnectFailure: failure.attemptError ?? failure.lookUpError
         case is DialFailure: nil
         default: error
@@ -68,6 +69,8 @@ extension ServiceError {
         case let error as NameLookupError: return reason(error)
         case let error as IOError: return reason(error)
         case let error as ServiceError: return (error.code, error.message)
+        case let refusal as PeerCheck.Refusal:
+            return (.tlsHandshakeFailed, "tls.verifyPeer refused the peer (\(type(of: refusal.underlying)))")
         case let failure as TLSFailure:
             return (failure.reason == .ended ? .connectFailed : .tlsHandshakeFailed, failure.description)
         default:

@@ -3,9 +3,10 @@ internal import NIOCore
 internal import NIOSSL
 internal import NIOTLS
 
-/// Waits until a channel can carry requests: after the TLS handshake, or at once without TLS.
-final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
+/// Waits for the end of a TLS handshake: the last handler of its channel during the step *secure*.
+final class DialWaiter: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
 
     private enum State {
         case waiting
@@ -50,19 +51,38 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         } now: {
             Int(time(nil))
         }
-        if failure?.isOtherHost == true {
-            fail(failure ?? error) { Self.closeBelowTLS(context) }
+        let refusal = Self.gate(context)?.refusal
+        if refusal != nil || failure?.isOtherHost == true {
+            fail(refusal ?? failure ?? error) { Self.closeBelowTLS(context, promise: nil) }
         } else {
             fail(failure ?? error)
         }
         context.close(promise: nil)
     }
 
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        // A close through the TLS handler would wait for bytes that the gate holds.
+        if mode == .all, Self.gate(context)?.isHolding == true {
+            Self.closeBelowTLS(context, promise: promise)
+        } else {
+            context.close(mode: mode, promise: promise)
+        }
+    }
+
+    /// The handler that runs the program's own check of the peer, if there is one.
+    private static func gate(_ context: ChannelHandlerContext) -> PeerGate? {
+        try? context.pipeline.syncOperations.handler(type: PeerGate.self)
+    }
+
     /// Closes the channel below the TLS handler. With TLS 1.3, that handler still keeps the last flight of the
     /// handshake, which contains our certificate. A close through the handler would write that flight first.
-    private static func closeBelowTLS(_ context: ChannelHandlerContext) {
+    private static func closeBelowTLS(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?) {
         let pipeline = context.pipeline.syncOperations
-        (try? pipeline.context(handlerType: TLSRecordBoundary.self))?.close(promise: nil)
+        guard let boundary = try? pipeline.context(handlerType: TLSRecordBoundary.self) else {
+            context.close(promise: promise)
+            return
+        }
+        boundary.close(promise: promise)
     }
 
     func channelInactive(context: ChannelHandlerContext) {

@@ -25,6 +25,9 @@ package struct TransportOptions: Sendable {
     /// Called before the system's roots are read, on the thread that reads them; for tests.
     package var willLoadRoots: @Sendable () -> Void = {}
 
+    /// Logs a warning. Called on any thread.
+    package var warn: @Sendable (String) -> Void = { _ in }
+
     /// Reports events to listeners; nil: there are none.
     package var events: EventDispatch?
 
@@ -47,8 +50,8 @@ final class TransportEnvironment: Sendable {
         events = options.events
         proxies = try ProxySelection(options.proxy, variable: options.variable)
         tls = try TLSContext(
-            options.tls, negotiation: options.http2.negotiation, variable: options.variable,
-            willLoadRoots: options.willLoadRoots)
+            options.tls, negotiation: options.http2.negotiation, clock: options.clock, variable: options.variable,
+            willLoadRoots: options.willLoadRoots, warn: options.warn)
         loops = ClientLoops(group: group) { loop in
             DeadlineSweep(timer: LoopTimer(eventLoop: loop, clock: options.clock))
         }
