@@ -49,7 +49,11 @@ package final class PooledTransport: ServiceTransport {
             }
             let exchange = begin(lease, at: leased, prepared, resend)
             do {
-                return try await exchange.run()
+                let response = try await exchange.run()
+                if response.status.code == 407, prepared.route.isForwarded {
+                    throw refusedByProxy(response, of: exchange)
+                }
+                return response
             } catch {
                 try prepareResend(after: error, of: exchange, lease, pool, &resend)
             }
@@ -141,6 +145,14 @@ package final class PooledTransport: ServiceTransport {
         )
         exchange.tell(at: exchange.lease.leased) { $0.requestLeased($1, isReused: exchange.lease.isReused) }
         return exchange
+    }
+
+    /// Returns the error for a 407 of the proxy, which is no response of the origin. The response is dropped.
+    @inline(never)
+    private func refusedByProxy(_ response: ServiceResponse, of exchange: Exchange) -> TransportOutcome {
+        let proxy = exchange.request.route.proxy
+        let failure = ProxyFailure.authenticationRequired(hadCredentials: proxy?.credentials != nil)
+        return exchange.outcome(failure.code, failure.message(proxy: proxy?.description), progress: .refused)
     }
 
     /// Prepares the next send if `resend` allows one.

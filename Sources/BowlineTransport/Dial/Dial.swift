@@ -98,6 +98,7 @@ final class Dial: @unchecked Sendable {
 
     private func timedOut() {
         if step == .resolve, connect?.isResolving == false { step = .connect }
+        connect?.timedOut()
         fail(DialFailure.timedOut)
     }
 
@@ -116,7 +117,7 @@ final class Dial: @unchecked Sendable {
             openSocket(Trust(proxy: proxy, origin: nil))
             return
         }
-        if let failure = environment.tls.failure(of: origin) {
+        if let failure = environment.tls.failure(of: origin.host) {
             fail(failure)
             return
         }
@@ -289,14 +290,7 @@ final class Dial: @unchecked Sendable {
         _ channel: any Channel, _ tls: TLSContext, _ context: NIOSSLContext, host: String?,
         then next: @escaping (String?) -> Void
     ) {
-        let handler: NIOSSLClientHandler
-        do {
-            handler = try tls.makeHandler(for: host ?? origin.host, with: context)
-        } catch {
-            fail(error)
-            return
-        }
-        SecureStep.begin(on: channel, handler) { result in
+        SecureStep.begin(on: channel, host: host ?? origin.host, tls, context) { result in
             guard !self.isOver else { return }
             switch result {
             case .success(let name): next(name)

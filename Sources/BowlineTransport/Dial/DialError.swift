@@ -36,18 +36,35 @@ struct HTTP2DialError: Error {
 }
 
 extension ServiceError {
-    /// Describes in the client's own terms why a dial to `origin` failed.
+    /// Describes in the client's own terms why a dial over `route` failed.
     ///
-    /// - Parameter proxy: The URL of the proxy, without credentials; nil: the dial used no proxy.
-    static func dialFailed(
-        _ error: any Error, origin: Origin, limit: Duration?, proxy: String? = nil
-    ) -> ServiceError {
-        let (code, message) =
-            (error as? ProxyFailure).map { ($0.code, $0.message(proxy: proxy)) }
-            ?? reason(error, origin: origin, limit: limit)
+    /// - Parameters:
+    ///   - step: The step that failed; nil: the dial had succeeded, and the connection failed before its first request.
+    ///   - limit: `timeouts.connect`.
+    static func dialFailed(_ error: any Error, step: DialStep? = nil, route: Route, limit: Duration?) -> ServiceError {
+        var (code, message) = reason(error, limit: limit)
+        if let proxy = route.proxy?.description {
+            (code, message) = naming(proxy, code, message, error, step)
+        }
         return ServiceError(
-            code, message, underlying: underlying(error), origin: origin.description, phase: .connecting
+            code, message, underlying: underlying(error), origin: route.origin.description, phase: .connecting
         )
+    }
+
+    /// Returns the code and the message of a dial that failed at its proxy. What failed behind the proxy, in the TLS
+    /// handshake with the origin, is not the proxy's failure.
+    private static func naming(
+        _ proxy: String, _ code: Code, _ message: String, _ error: any Error, _ step: DialStep?
+    ) -> (Code, String) {
+        if let failure = error as? ProxyFailure { return (failure.code, failure.message(proxy: proxy)) }
+        switch step {
+        case .resolve, .connect, .tunnel: break
+        case .trust, .secure, nil: return (code, message)
+        }
+        if case .connectTimeout = code { return (code, "\(message); the dial waited for the proxy \(proxy)") }
+        // The name is the origin's: SOCKS5 with addresses.
+        if error is NameLookupError { return (code, message) }
+        return (.proxyFailed, "the proxy \(proxy) could not be used: \(message)")
     }
 
     private static func underlying(_ error: any Error) -> (any Error)? {
@@ -60,12 +77,13 @@ extension ServiceError {
         }
     }
 
-    private static func reason(_ error: any Error, origin: Origin, limit: Duration?) -> (Code, String) {
+    private static func reason(_ error: any Error, limit: Duration?) -> (Code, String) {
         switch error {
         case let failure as DialFailure: return reason(failure, limit: limit)
         case let failure as HTTP2DialError:
             return (.protocolViolation, "the peer's first bytes are not HTTP/2: \(failure.violation)")
-        case let failure as ConnectFailure: return reason(failure, origin: origin, limit: limit)
+        case let failure as ProxyFailure: return (failure.code, failure.message(proxy: nil))
+        case let failure as ConnectFailure: return reason(failure, limit: limit)
         case let error as NameLookupError: return reason(error)
         case let error as IOError: return reason(error)
         case let error as ServiceError: return (error.code, error.message)
@@ -88,6 +106,8 @@ extension ServiceError {
             return (.protocolViolation, bytes.message(isFresh: true))
         case .closedEarly: return (.connectFailed, "the peer closed the connection before it could be used")
         case .cancelled: return (.connectFailed, "the dial was given up")
+        case .otherFamily(let local):
+            return (.connectFailed, "connection.localAddress (\(local)) is of the other family")
         case .http2NotOffered:
             return (.tlsHandshakeFailed, "the peer does not offer HTTP/2 (http2.negotiation)")
         case .noSettings:
@@ -98,11 +118,11 @@ extension ServiceError {
         }
     }
 
-    private static func reason(_ failure: ConnectFailure, origin: Origin, limit: Duration?) -> (Code, String) {
+    private static func reason(_ failure: ConnectFailure, limit: Duration?) -> (Code, String) {
         guard let error = failure.attemptError else {
             return (.nameResolutionFailed, "the host name could not be resolved: \(bounded(failure.lookUpError))")
         }
-        let (code, message) = reason(error, origin: origin, limit: limit)
+        let (code, message) = reason(error, limit: limit)
         return (code, "\(message) (tried \(failure.triedAddresses))")
     }
 

@@ -1,3 +1,4 @@
+internal import BowlineCore
 internal import BowlinePlatform
 internal import NIOCore
 internal import NIOSSL
@@ -14,12 +15,8 @@ final class DialWaiter: ChannelDuplexHandler, RemovableChannelHandler {
         case failed(any Error)
     }
 
-    private var state: State
+    private var state = State.waiting
     private var callback: ((Result<String?, any Error>) -> Void)?
-
-    init(isTLS: Bool) {
-        state = isTLS ? .waiting : .ready(negotiatedProtocol: nil)
-    }
 
     /// Calls `callback` once, with the negotiated protocol or the failure. If this result is known already, calls it at
     /// once.
@@ -113,6 +110,8 @@ enum DialFailure: Error {
     case closedEarly
     case timedOut
     case cancelled
+    /// The peer's address is not of the family of `connection.localAddress`.
+    case otherFamily(local: IPAddress)
     case unexpectedProtocol
     /// HTTP/2 was required, and the peer speaks HTTP/1.1 only.
     case http2NotOffered

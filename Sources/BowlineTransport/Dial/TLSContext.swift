@@ -124,17 +124,17 @@ final class TLSContext: Sendable {
     /// forbidden there.
     var mayRenegotiate: Bool { options.renegotiation != .never }
 
-    /// Returns why no certificate can be accepted for `origin`; nil: a certificate may be accepted.
-    func failure(of origin: Origin) -> TLSFailure? {
-        let identity = identity(for: origin)
+    /// Returns why no certificate can be accepted for `host`; nil: a certificate may be accepted.
+    func failure(of host: String) -> TLSFailure? {
+        let identity = identity(for: host)
         return options.verification == .full && !identity.isMatchable ? TLSFailure(.unnamableHost(identity.host)) : nil
     }
 
-    private func identity(for origin: Origin) -> ReferenceIdentity {
-        ReferenceIdentity(host: options.serverName ?? origin.host)
+    private func identity(for host: String) -> ReferenceIdentity {
+        ReferenceIdentity(host: options.serverName ?? host)
     }
 
-    /// Adds the handlers of a new connection to `origin` that belong to TLS.
+    /// Adds the handlers of a new connection to `host` that belong to TLS.
     ///
     /// BoringSSL checks the chain, the usage and the dates; ``PeerCheck`` checks the name and the pins, and asks the
     /// program. NIOSSL's own matching of names is not used: it accepts an iPAddress for a name, accepts partial
@@ -144,9 +144,9 @@ final class TLSContext: Sendable {
     /// the peer may receive our certificate before the checks. With TLS 1.3, ``DialWaiter`` drops the flight that
     /// contains it.
     func addHandlers(
-        for origin: Origin, with context: NIOSSLContext, to pipeline: ChannelPipeline.SynchronousOperations
+        for host: String, with context: NIOSSLContext, to pipeline: ChannelPipeline.SynchronousOperations
     ) throws {
-        let identity = identity(for: origin)
+        let identity = identity(for: host)
         let check = PeerCheck(
             host: identity.host, identity: options.verification == .full ? identity : nil, pins: pins,
             verification: options.verifyPeer)

@@ -108,10 +108,11 @@ final class OriginDialer: ConnectionDialer {
     }
 
     private func failed(_ id: ConnectionID, _ error: any Error, _ events: ConnectionEvents?) {
-        let failure = ServiceError.dialFailed(error, route: route, limit: environment.options.connectTimeout)
+        let (cause, step) = (error as? DialStepFailure).map { ($0.cause, $0.step) } ?? (error, nil)
+        let failure = ServiceError.dialFailed(
+            cause, step: step, route: route, limit: environment.options.connectTimeout)
         events?.tell { $0.connectionFailed($1, error: failure) }
-        let cause = DialFailureCause((error as? DialStepFailure)?.cause ?? error)
-        state.withLock { $0.pool }?.connectionFailed(id, error: failure, cause: cause)
+        state.withLock { $0.pool }?.connectionFailed(id, error: failure, cause: DialFailureCause(cause))
     }
 
     private func traits(

@@ -40,6 +40,11 @@ final class TransportEnvironment: Sendable {
     let loops: ClientLoops
     let tls: TLSContext
     let proxies: ProxySelection
+    /// TLS with proxies: HTTP/1.1 only, without the client's certificate, pins and checks, which are for origins. nil:
+    /// no request uses a proxy.
+    let proxyTLS: TLSContext?
+    let addresses: AddressCache
+    let addressHistory = AddressHistory()
     let census = ChannelCensus()
     var clock: any ServiceClock { options.clock }
     let events: EventDispatch?
@@ -52,6 +57,13 @@ final class TransportEnvironment: Sendable {
         tls = try TLSContext(
             options.tls, negotiation: options.http2.negotiation, clock: options.clock, variable: options.variable,
             willLoadRoots: options.willLoadRoots, warn: options.warn)
+        proxyTLS =
+            proxies.isDirect
+            ? nil
+            : try TLSContext(
+                options.tls.forProxies, variable: options.variable, willLoadRoots: options.willLoadRoots,
+                warn: options.warn)
+        addresses = AddressCache(resolver: options.resolver, clock: options.clock)
         loops = ClientLoops(group: group) { loop in
             DeadlineSweep(timer: LoopTimer(eventLoop: loop, clock: options.clock))
         }
@@ -59,6 +71,18 @@ final class TransportEnvironment: Sendable {
 
     func nextConnectionID() -> ConnectionID {
         ConnectionID(connectionsMade.wrappingAdd(1, ordering: .relaxed).newValue)
+    }
+}
+
+extension TLSOptions {
+    /// The options for TLS with a proxy.
+    fileprivate var forProxies: TLSOptions {
+        var options = TLSOptions()
+        options.trustRoots = trustRoots
+        options.additionalRoots = additionalRoots
+        options.verification = verification
+        options.minimumVersion = minimumVersion
+        return options
     }
 }
 

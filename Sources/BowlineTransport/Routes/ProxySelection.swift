@@ -15,6 +15,13 @@ struct ProxySelection: Sendable {
     /// Warnings for the log, once, when the client is made.
     let warnings: [String]
 
+    /// No request uses a proxy.
+    static let direct = ProxySelection()
+
+    private init() {
+        (rule, isDirect, warnings) = (.direct, true, [])
+    }
+
     /// Reads the environment if `choice` says so.
     ///
     /// - Parameter variable: Looks up a variable of the environment.

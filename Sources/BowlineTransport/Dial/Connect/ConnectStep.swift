@@ -84,10 +84,14 @@ final class ConnectStep: @unchecked Sendable {
     /// Ends the step and closes its channels.
     func cancel() {
         guard !isOver else { return }
-        // An address that has not answered within the delay is tried last the next time.
+        end()
+    }
+
+    /// Records that the dial's limit has passed: the addresses that have not answered are tried last in the next dials.
+    func timedOut() {
+        guard !isOver else { return }
         let now = timer.now
         for attempt in machine.cancel().close { judge(attempt, at: now) }
-        end()
     }
 
     private func found(_ family: IPAddress.Family, _ answer: ResolveStep.Answer, port: Int) {

@@ -14,9 +14,9 @@ final class AddressHistory: Sendable {
         state.withLock { $0.succeeded(address) }
     }
 
-    /// Returns the same addresses. Those that failed in the last 60 s are last. Otherwise the order stays.
-    func ordered(_ addresses: [IPAddress], now: MonotonicInstant) -> [IPAddress] {
-        guard addresses.count > 1 else { return addresses }
-        return state.withLock { $0.ordered(addresses, now: now) }
+    /// Returns the same addresses. Those that failed in the last 60 s are last, and `recentlyFailed` is their number.
+    /// Otherwise the order stays.
+    func ordered(_ addresses: [IPAddress], now: MonotonicInstant) -> (addresses: [IPAddress], recentlyFailed: Int) {
+        state.withLock { $0.ordered(addresses, now: now) }
     }
 }

@@ -34,10 +34,12 @@ struct FailedAddresses {
         if !failures.isEmpty { failures[address] = nil }
     }
 
-    /// Returns the same addresses. Those that failed recently are last. Otherwise the order stays.
-    func ordered(_ addresses: [IPAddress], now: MonotonicInstant) -> [IPAddress] {
-        guard !failures.isEmpty, addresses.contains(where: { isFailed($0, now) }) else { return addresses }
-        return addresses.filter { !isFailed($0, now) } + addresses.filter { isFailed($0, now) }
+    /// Returns the same addresses. Those that failed recently are last, and `recentlyFailed` is their number. Otherwise
+    /// the order stays.
+    func ordered(_ addresses: [IPAddress], now: MonotonicInstant) -> (addresses: [IPAddress], recentlyFailed: Int) {
+        guard !failures.isEmpty, addresses.contains(where: { isFailed($0, now) }) else { return (addresses, 0) }
+        let failed = addresses.filter { isFailed($0, now) }
+        return (addresses.filter { !isFailed($0, now) } + failed, failed.count)
     }
 
     private func isFailed(_ address: IPAddress, _ now: MonotonicInstant) -> Bool {

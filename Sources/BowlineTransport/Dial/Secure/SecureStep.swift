@@ -6,27 +6,32 @@ internal import NIOSSL
 enum SecureStep {
     /// Begins the handshake. Call this on the channel's event loop.
     ///
-    /// - Parameter completion: Called once, with the protocol that ALPN chose. The channel has no handler of this step
-    ///   but the TLS handlers then. The caller closes the channel after a failure.
+    /// - Parameters:
+    ///   - host: The name or the address that the peer's certificate must have.
+    ///   - completion: Called once, with the protocol that ALPN chose. Of this step, the channel has only the TLS
+    ///     handlers then. The caller closes the channel after a failure.
     static func begin(
-        on channel: any Channel, _ handler: NIOSSLClientHandler,
+        on channel: any Channel, host: String, _ tls: TLSContext, _ context: NIOSSLContext,
         completion: @escaping (Result<String?, any Error>) -> Void
     ) {
         let waiter = DialWaiter()
         do {
             guard channel.isActive else { throw DialFailure.closedEarly }
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandler(TLSRecordBoundary())
-            // The waiter is the last handler, and it is there before the handshake begins: the TLS handler begins the
-            // handshake when it is added.
+            try tls.addHandlers(for: host, with: context, to: pipeline)
+            // The handshake has begun, but its first result comes with the peer's bytes, in a later event.
             try pipeline.addHandler(waiter)
-            try pipeline.addHandler(handler, position: .before(waiter))
         } catch {
             completion(.failure(error))
             return
         }
         waiter.whenReady { result in
-            if case .success = result { channel.pipeline.syncOperations.removeHandler(waiter, promise: nil) }
+            if case .success = result {
+                let pipeline = channel.pipeline.syncOperations
+                if let context = try? pipeline.context(handler: waiter) {
+                    pipeline.removeHandler(context: context, promise: nil)
+                }
+            }
             completion(result)
         }
     }
