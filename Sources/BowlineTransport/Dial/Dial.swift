@@ -105,7 +105,7 @@ final class Dial: @unchecked Sendable {
     // MARK: trust
 
     private func trustProxy() {
-        guard route.proxy.kind == .https, let tls = environment.proxyTLS else {
+        guard route.proxy?.kind == .https, let tls = environment.proxyTLS else {
             trustOrigin(proxy: nil)
             return
         }

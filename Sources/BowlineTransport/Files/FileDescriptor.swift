@@ -44,7 +44,7 @@ final class FileDescriptor: Sendable {
     init(appendingTo path: String) throws {
         try Self.requireWhole(path, "write")
         // Without O_NONBLOCK, opening a pipe waits for its reader.
-        number = Self.uninterrupted {
+        number = SystemCall.retryOnInterrupt(failure: -1) {
             open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0o600)
         }
         self.path = path

@@ -86,6 +86,6 @@ struct DialErrorTests {
 
     private func serviceError(_ failure: ConnectFailure) throws -> ServiceError {
         let origin = try ServiceURL("http://example.com").origin
-        return .dialFailed(failure, origin: origin, limit: .seconds(10))
+        return .dialFailed(failure, step: .connect, route: Route(origin), limit: .seconds(10))
     }
 }

@@ -58,9 +58,9 @@ struct ProxyFailureTests {
             .socksMethodRefused(hadCredentials: false), .socksMethodRefused(hadCredentials: true),
             .socksAuthenticationRefused,
         ]
-        let origin = try ServiceURL("https://api.example").origin
+        let route = Route(try ServiceURL("https://api.example").origin, proxy: try Proxy(Self.proxy))
         for (failure, _) in Self.rows {
-            let error = ServiceError.dialFailed(failure, origin: origin, limit: .seconds(10), proxy: Self.proxy)
+            let error = ServiceError.dialFailed(failure, step: .tunnel, route: route, limit: .seconds(10))
             let isAuthentication = authentication.contains(failure)
             #expect(error.code == (isAuthentication ? .proxyAuthenticationRequired : .proxyFailed))
             #expect(error.message == failure.message(proxy: Self.proxy))

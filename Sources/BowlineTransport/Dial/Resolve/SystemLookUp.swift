@@ -41,20 +41,9 @@ package enum SystemLookUp {
     }
 
     private static func address(of entry: addrinfo) -> IPAddress? {
-        guard let bytes = entry.ai_addr.map({ UnsafeRawPointer($0) }) else { return nil }
-        switch entry.ai_family {
-        case AF_INET:
-            let socket = bytes.loadUnaligned(as: sockaddr_in.self)
-            return IPAddress(v4: UInt32(bigEndian: socket.sin_addr.s_addr))
-        case AF_INET6:
-            let socket = bytes.loadUnaligned(as: sockaddr_in6.self)
-            let zone = socket.sin6_scope_id == 0 ? nil : "\(socket.sin6_scope_id)"
-            return withUnsafeBytes(of: socket.sin6_addr) { bytes in
-                IPAddress(
-                    v6High: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
-                    low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)), zone: zone)
-            }
-        default: return nil
+        if let number = AddressInfo.ipv4(entry) { return IPAddress(v4: number) }
+        return AddressInfo.ipv6(entry).map { address in
+            IPAddress(v6High: address.high, low: address.low, zone: address.scope == 0 ? nil : "\(address.scope)")
         }
     }
 
