@@ -133,6 +133,10 @@ extension Tag {
     @Tag static var TL6: Self
     @Tag static var TL7: Self
     @Tag static var TL8: Self
+    @Tag static var TL10: Self
+    @Tag static var TL11: Self
+    @Tag static var TL12: Self
+    @Tag static var TL13: Self
     @Tag static var TO1: Self
     @Tag static var TO2: Self
     @Tag static var TO3: Self

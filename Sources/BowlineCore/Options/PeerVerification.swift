@@ -40,6 +40,7 @@ extension PeerVerification: Hashable {
     /// Whether both values are copies of the same value.
     public static func == (left: PeerVerification, right: PeerVerification) -> Bool { left.check === right.check }
 
+    /// Hashes the identity of the value.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(ObjectIdentifier(check))
     }

@@ -1,6 +1,5 @@
 internal import BowlineCore
 internal import BowlinePlatform
-internal import NIOSSL
 
 /// The files of ``TLSOptions/Identity/files(certificate:key:passphrase:)``, to read them again when they have changed.
 struct IdentityFiles: Sendable {
