@@ -2,9 +2,10 @@ internal import BowlineCore
 
 /// Decides whether the transport itself resends a request (RFC 9110 §9.2.2): at most once.
 ///
-/// There is one exception: a request that a used-up connection refused. Under load, the next connection can be used up
-/// too before it gets the request. So such a request is resent up to ``refusalLimit`` times. Each of these connections
-/// has served other requests, so the peer works.
+/// There is one exception: a request that the peer refused because the connection was used up. A connection is used up
+/// if it has carried other requests and the peer then ended it with GOAWAY and `NO_ERROR`. Under load, the next
+/// connection can be used up too before it gets the request. So such a request is resent up to ``refusalLimit`` times.
+/// The peer works, because each of these connections has carried other requests.
 struct ResendPolicy {
     private static let refusalLimit = 100
 
@@ -23,7 +24,7 @@ struct ResendPolicy {
     var requiresFresh: Bool { count > 0 && earlierProgress != .refused }
 
     /// Returns whether the transport may send again after `outcome`, and counts the resend. One resend is allowed, or
-    /// more if the request arrived on used-up connections.
+    /// more if the peer refused the request on used-up connections.
     ///
     /// - Parameter wasPooled: Whether the connection had been idle in the pool, so that it may have died there
     ///   unnoticed.

@@ -12,7 +12,7 @@ package final class PooledTransport: ServiceTransport {
     /// Makes a transport on SwiftNIO's singleton event loops.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration` if a certificate or key cannot be used; `connectFailed` if the
-    ///   event loops cannot be made because descriptors or threads are lacking.
+    ///   event loops cannot be made because there are too few descriptors or threads.
     package init(options: TransportOptions) throws {
         environment = try TransportEnvironment(options: options, group: SingletonLoops.group())
         pools = OriginPools(environment: environment)
@@ -116,8 +116,8 @@ package final class PooledTransport: ServiceTransport {
         return pool.tryLease(affinity: environment.loops.currentAffinity, now: prepared.deadline.started)
     }
 
-    /// Reports a failed lease. Returns the error for the caller; nil: the pool has just become cold, and another pool
-    /// replaces it.
+    /// Reports a failed lease. Returns the error for the caller; nil: the pool was unused and has just been closed, and
+    /// another pool replaces it.
     @inline(never)
     private func notLeased(_ prepared: PreparedRequest, _ error: any Error, _ resend: ResendPolicy) -> (any Error)? {
         var failure = error
@@ -255,7 +255,7 @@ package final class PooledTransport: ServiceTransport {
         }
     }
 
-    /// Returns false if the pool has just become cold; another pool replaces it.
+    /// Returns false if the pool was unused and has just been closed; another pool replaces it.
     func prewarm(_ pool: ConnectionPool, _ connections: Int) async throws -> Bool {
         do {
             try await pool.prewarm(connections)

@@ -116,27 +116,27 @@ struct CancellationTests {
     @Test(
         "Cancelling during an upload ends the upload, cancels the producer and closes the connection", .tags(.CA7),
         arguments: [false, true])
-    func cancelledUpload(isNetworkFull: Bool) async throws {
+    func cancelledUpload(isSendBufferFull: Bool) async throws {
         try await withLoopbackServer { server in
             server.onConnection { connection in
                 guard try await connection.readRequestHead() != nil else { return }
-                if isNetworkFull { try await connection.pauseReading() }
+                if isSendBufferFull { try await connection.pauseReading() }
                 try await connection.stall()
             }
             let client = try ServiceClient(baseURL: server.baseURL)
             let counted = CountedChunks(of: 65_536)
             let handedOut = HandedOutChunks()
             let task = Task {
-                try await client.post("/", body: isNetworkFull ? .stream(counted) : .stream(handedOut))
+                try await client.post("/", body: isSendBufferFull ? .stream(counted) : .stream(handedOut))
             }
             try await server.waitForRequestHeads(count: 1)
-            if isNetworkFull {
-                // The writer waits for the network and does not ask the producer.
+            if isSendBufferFull {
+                // The writer waits for the kernel and does not ask the producer.
                 #expect(try await settled("the upload") { counted.bytesTaken } > 65_536)
             }
             task.cancel()
             await #expect(throws: CancellationError.self) { _ = try await task.value }
-            if isNetworkFull {
+            if isSendBufferFull {
                 let taken = counted.bytesTaken
                 #expect(try await settled("the upload") { counted.bytesTaken } == taken)
             } else {

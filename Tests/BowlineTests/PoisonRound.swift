@@ -34,7 +34,7 @@ enum PoisonPace: CaseIterable, Sendable {
 final class PoisonRound: Sendable {
     private struct State {
         var isPoisoned = false
-        /// When the network had taken the answer to a path.
+        /// When the kernel had accepted the answer to a path.
         var answers: [String: MonotonicInstant] = [:]
         var poisonSent: MonotonicInstant?
         var violations: [String] = []

@@ -74,7 +74,7 @@ struct PoolKnobTests {
         }
     }
 
-    @Test("maximumIdlePerOrigin: at capacity the longest idle connection is closed and the returning one kept")
+    @Test("maximumIdlePerOrigin: at capacity the least recently used connection closes and the returning one stays")
     func maximumIdlePerOrigin() async throws {
         let gates = (0..<3).map { _ in Gate() }
         try await withLoopbackServer { server in

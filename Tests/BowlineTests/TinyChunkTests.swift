@@ -202,7 +202,7 @@ struct TinyChunkTests {
         }
     }
 
-    @Test("Over HTTP/1.1 every 256th small write waits until the network has it; large ones are counted in bytes")
+    @Test("Over HTTP/1.1 every 256th small write waits until the kernel accepts it; large ones are counted in bytes")
     func http1UploadWaits() {
         var body = HTTP1OutboundBody<Void>()
         let waits = (1...1000).filter { _ in body.beginWrite(1) == .needed }

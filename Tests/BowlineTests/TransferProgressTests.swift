@@ -31,7 +31,7 @@ struct TransferProgressTests {
         return request
     }
 
-    @Test("An upload is reported as the network takes it, to its last byte, before its response comes")
+    @Test("An upload is reported as the kernel accepts it, to its last byte, before its response comes")
     func upload() async throws {
         try await withLoopbackServer { server in
             server.respond { _ in .reply() }

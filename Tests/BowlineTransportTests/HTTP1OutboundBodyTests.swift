@@ -30,7 +30,7 @@ struct HTTP1OutboundBodyTests {
         #expect(body.isStopped)
     }
 
-    @Test("The network must take every 256th small write before the next; large writes are not counted")
+    @Test("The kernel must accept every 256th small write before the next; large writes are not counted")
     func confirmations() {
         var body = Body()
         var needed: [Int] = []
@@ -42,7 +42,7 @@ struct HTTP1OutboundBodyTests {
     }
 
     @Test(
-        "The network has made progress if fewer bytes wait for it than before",
+        "The kernel has accepted bytes if fewer bytes wait than before",
         arguments: [(10, 9, true), (10, 10, false), (10, 11, false), (0, 0, false)])
     func moved(before: Int, now: Int, expected: Bool) {
         var body = Body()
@@ -53,15 +53,15 @@ struct HTTP1OutboundBodyTests {
         #expect(!again)
     }
 
-    @Test("Each byte that the network has taken is reported once")
+    @Test("Each byte of the body is reported once")
     func reports() {
         var body = Body()
-        let none = body.networkTookAll()
+        let none = body.report()
         body.passedToChannel(5)
-        let first = body.networkTookAll()
-        let again = body.networkTookAll()
+        let first = body.report()
+        let again = body.report()
         body.passedToChannel(7)
-        let sum = body.networkTookAll()
+        let sum = body.report()
         #expect(none == nil)
         #expect(first == 5)
         #expect(again == nil)

@@ -102,7 +102,7 @@ final class HTTP2Harness: Sendable {
         try reader.withLock { try $0.fields(of: frame) }
     }
 
-    /// Sets whether the network takes bytes.
+    /// Sets whether the kernel accepts bytes.
     func setWritable(_ isWritable: Bool) async throws {
         let channel = channel
         try await channel.testingEventLoop.executeInContext {

@@ -104,25 +104,25 @@ struct HTTP2KeepAliveTests {
         #expect(action == .dead)
     }
 
-    @Test("A PING's time begins when it has left, and again with each acknowledgement of the peer", .tags(.H2n))
+    @Test("A PING's time begins when the kernel accepts it, and again with each acknowledgement", .tags(.H2n))
     func leaving() {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))
         func deadline() -> MonotonicInstant {
             probe.deadline(readAt: instant(0), askedAt: instant(0), hasStreams: true)
         }
-        #expect(deadline() == instant(25), "as if it had left")
-        probe.networkTook(now: instant(20), blockedSince: instant(9))
+        #expect(deadline() == instant(25), "as if the kernel had accepted it")
+        probe.kernelAccepted(now: instant(20), blockedSince: instant(9))
         #expect(deadline() == instant(35))
-        let foreign = probe.pingLeft(7, now: instant(30))
+        let foreign = probe.pingAccepted(7, now: instant(30))
         #expect(!foreign)
-        let own = probe.pingLeft(1, now: instant(30))
+        let own = probe.pingAccepted(1, now: instant(30))
         #expect(own)
         #expect(deadline() == instant(45))
-        // Within a turn of the loop: a network that takes all bytes at once shows nothing about the peer.
-        probe.networkTook(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_999_000_000))
+        // Within a turn of the loop: a kernel that accepts all bytes at once shows nothing about the peer.
+        probe.kernelAccepted(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_999_000_000))
         #expect(deadline() == instant(45))
-        probe.networkTook(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_900_000_000))
+        probe.kernelAccepted(now: instant(40), blockedSince: MonotonicInstant(nanoseconds: 39_900_000_000))
         #expect(deadline() == instant(55))
     }
 
@@ -130,7 +130,7 @@ struct HTTP2KeepAliveTests {
     private func doubted() -> HTTP2KeepAlive {
         var probe = keepAlive()
         _ = probe.doubted(now: instant(10))
-        _ = probe.pingLeft(1, now: instant(10))
+        _ = probe.pingAccepted(1, now: instant(10))
         return probe
     }
 
@@ -170,7 +170,7 @@ struct HTTP2KeepAliveTests {
     func doubtDuringPing() {
         var probe = keepAlive()
         _ = probe.deadlinePassed(now: instant(30), readAt: instant(0), askedAt: instant(0), hasStreams: true)
-        _ = probe.pingLeft(1, now: instant(30))
+        _ = probe.pingAccepted(1, now: instant(30))
         #expect(probe.deadline(readAt: instant(500), askedAt: instant(0), hasStreams: true) == instant(515))
         let number = probe.doubted(now: instant(500))
         #expect(number == nil)
@@ -181,7 +181,7 @@ struct HTTP2KeepAliveTests {
     }
 
     @Test(
-        "Behind an upload, a PING's time begins when the network takes the last bytes before it",
+        "Behind an upload, a PING's time begins when the kernel accepts the last bytes before it",
         .tags(.H2n))
     func missingBehindUpload() {
         var probe = keepAlive()
@@ -191,12 +191,12 @@ struct HTTP2KeepAliveTests {
             probe.deadline(readAt: instant(10_000), askedAt: instant(0), hasStreams: true)
         }
         #expect(deadline() == instant(55))
-        probe.networkTook(now: instant(40), blockedSince: instant(9))
+        probe.kernelAccepted(now: instant(40), blockedSince: instant(9))
         #expect(deadline() == instant(85))
-        _ = probe.pingLeft(1, now: instant(60))
+        _ = probe.pingAccepted(1, now: instant(60))
         #expect(deadline() == instant(105))
-        probe.networkTook(now: instant(90), blockedSince: instant(70))
-        #expect(deadline() == instant(105), "the network has taken the PING before")
+        probe.kernelAccepted(now: instant(90), blockedSince: instant(70))
+        #expect(deadline() == instant(105), "the kernel has accepted the PING before")
     }
 
     @Test("If the PING for reset streams is not answered, the connection ends, whatever else arrives")

@@ -128,10 +128,10 @@ struct HTTP2LivenessTests {
         #expect(liveness.deadline(hasStreams: false) == .distantFuture)
         let action = liveness.deadlinePassed(now: instant(530), hasStreams: true)
         #expect(action == .ping(1))
-        let left = liveness.pingLeft(1, now: instant(531))
-        #expect(left)
+        let isAwaited = liveness.pingAccepted(1, now: instant(531))
+        #expect(isAwaited)
         #expect(liveness.deadline(hasStreams: true) == instant(546))
-        liveness.networkTook(now: instant(540), blockedSince: instant(532))
+        liveness.kernelAccepted(now: instant(540), blockedSince: instant(532))
         #expect(liveness.deadline(hasStreams: true) == instant(555))
     }
 }

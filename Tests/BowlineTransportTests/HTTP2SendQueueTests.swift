@@ -94,7 +94,7 @@ struct HTTP2SendQueueTests {
         return queue
     }
 
-    @Test("Bytes in the channel count as unsent until the network has taken them")
+    @Test("Bytes in the channel count as unsent until the kernel has accepted them")
     func unsent() {
         var queue = partlyWritten()
         #expect(queue.bytesInChannel == 60)
@@ -106,7 +106,7 @@ struct HTTP2SendQueueTests {
         #expect(queue.unsentCost == 50)
     }
 
-    @Test("Bytes that the network has taken count as progress until the progress is forgotten")
+    @Test("Bytes that the kernel has accepted count as progress until the progress is forgotten")
     func progress() {
         var queue = partlyWritten()
         #expect(!queue.hasProgress)
@@ -120,7 +120,7 @@ struct HTTP2SendQueueTests {
     }
 }
 
-@Suite("Written bytes that the network has not taken")
+@Suite("Written bytes that the kernel has not accepted")
 struct HTTP2SentMarksTests {
     private final class Body {}
 
@@ -143,9 +143,9 @@ struct HTTP2SentMarksTests {
         marks.add(.body(bodies[0], count: 5, isLast: false))
         marks.add(.body(bodies[0], count: 6, isLast: true))
         marks.add(.body(bodies[1], count: 7, isLast: false))
-        #expect(!marks.awaitsNetwork)
+        #expect(!marks.awaitsKernel)
         let first = marks.flush()
-        #expect(marks.awaitsNetwork)
+        #expect(marks.awaitsKernel)
         // The same body as the last, in the next flush: a mark of its own.
         marks.add(.body(bodies[1], count: 8, isLast: false))
         marks.add(.ping(3))
@@ -160,7 +160,7 @@ struct HTTP2SentMarksTests {
         while let mark = marks.next(upTo: second ?? 0) { seen.append(describe(mark, bodies)) }
         #expect(seen == ["1: 8", "ping 3"])
         #expect(!marks.isEmpty)
-        #expect(!marks.awaitsNetwork)
+        #expect(!marks.awaitsKernel)
         marks.removeAll()
         let gone = marks.next(upTo: 100)
         #expect(describe(gone, bodies) == "none")

@@ -243,7 +243,7 @@ struct HTTP2SendingTests {
     }
 
     @Test(
-        "A body behind others in the channel is idle only when the network takes no bytes"
+        "A body behind others in the channel is idle only when the kernel accepts no bytes"
     )
     func behindOthers() async throws {
         let harness = try await HTTP2Harness()
@@ -257,7 +257,7 @@ struct HTTP2SendingTests {
         }
         try await harness.advance(by: .seconds(1))
         try await harness.onLoop { [connection = harness.connection] in
-            connection.network.tookFlush(now: connection.sweep.now)
+            connection.kernelProgress.acceptedFlush(now: connection.sweep.now)
         }
         try await harness.advance(by: .seconds(2))
         #expect(!exchange.isOver)

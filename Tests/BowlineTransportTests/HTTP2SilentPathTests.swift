@@ -263,16 +263,16 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("A PING behind an upload fails after the network has taken nothing for keepAliveTimeout")
+    @Test("A PING behind an upload fails after the kernel has accepted nothing for keepAliveTimeout")
     func pingBehindUpload() async throws {
         let harness = try await makeHarness()
         try await harness.setWritable(false)
         harness.connection.probe()
         #expect(try await harness.frames().isEmpty)
-        // The network takes some bytes from time to time: the peer acknowledges.
+        // The kernel accepts some bytes from time to time: the peer acknowledges.
         for _ in 0..<5 {
             try await harness.advance(by: .seconds(10))
-            try await harness.onLoop { [connection = harness.connection] in connection.networkMoved() }
+            try await harness.onLoop { [connection = harness.connection] in connection.kernelAcceptedBytes() }
         }
         #expect(harness.entries() == ["doubted"])
         try await harness.setWritable(true)
@@ -341,7 +341,7 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
-    @Test("a PING that the network never takes ends the connection after keepAliveTimeout")
+    @Test("a PING that the kernel never accepts ends the connection after keepAliveTimeout")
     func pingNeverLeaves() async throws {
         let harness = try await makeHarness()
         try await harness.setWritable(false)

@@ -83,10 +83,10 @@ struct HTTP2UploadsTests {
             return shapes
         }
 
-        /// The network takes a flush.
+        /// The kernel accepts a flush.
         mutating func taken(upTo end: Int?) -> [String] {
             var taken: [String] = []
-            while let end, let mark = uploads.takenNext(upTo: end) {
+            while let end, let mark = uploads.acceptedNext(upTo: end) {
                 switch mark {
                 case .body(let stream, let count, let isLast):
                     taken.append("\(stream.id): \(count)\(isLast ? " last" : "")")
@@ -121,7 +121,7 @@ struct HTTP2UploadsTests {
         let end = peer.uploads.flushed()
         let taken = peer.taken(upTo: end)
         #expect(taken == ["1: 16384", "3: 16384", "1: 3616 last", "3: 23616 last"])
-        #expect(peer.uploads.isAllTaken)
+        #expect(peer.uploads.isAllAccepted)
     }
 
     @Test("A stream without a window leaves the queue and does not block another")
@@ -181,13 +181,13 @@ struct HTTP2UploadsTests {
         let nothing = peer.uploads.flushed()
         #expect(nothing == nil)
         peer.uploads.wrotePing(4)
-        #expect(!peer.uploads.awaitsNetwork)
-        #expect(!peer.uploads.isAllTaken)
+        #expect(!peer.uploads.awaitsKernel)
+        #expect(!peer.uploads.isAllAccepted)
         let end = peer.uploads.flushed()
-        #expect(peer.uploads.awaitsNetwork)
+        #expect(peer.uploads.awaitsKernel)
         let taken = peer.taken(upTo: end)
         #expect(taken == ["ping 4"])
-        #expect(peer.uploads.isAllTaken)
+        #expect(peer.uploads.isAllAccepted)
     }
 
     @Test("Uploads resume in order when few of their bytes wait; closed and resumed uploads are forgotten")
@@ -231,7 +231,7 @@ struct HTTP2UploadsTests {
         peer.uploads.waitForRoom(peer.streams[0])
         peer.uploads.removeAll()
         #expect(!peer.uploads.isDue)
-        #expect(peer.uploads.isAllTaken)
+        #expect(peer.uploads.isAllAccepted)
         let roomy = peer.uploads.popUploadWithRoom(upTo: 100)
         #expect(roomy == nil)
     }

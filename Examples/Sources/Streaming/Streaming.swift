@@ -19,7 +19,7 @@ enum Streaming {
         }
     }
 
-    /// Makes the body while it is sent: each chunk only after the network has taken the previous one.
+    /// Makes the body while it is sent: the next chunk is made only when little of the body waits to be sent.
     private static func up(_ client: ServiceClient) async throws {
         print("Up: 16 MiB, made as they are sent")
         let response = try await client.put("archive", body: .stream(Chunks(count: 256, size: 64 << 10)))

@@ -93,7 +93,8 @@ public struct ServiceClient: Sendable {
     /// Cancelling the task ends the request promptly in every phase. While the client drains, admitted requests go on
     /// and new requests are refused.
     ///
-    /// - Returns: the response, with any status. Read its body or drop it; until then the request counts as in flight.
+    /// - Returns: the response, with any status. Read its body or drop it: an unread body that is still arriving keeps
+    ///   the request in flight.
     /// - Throws: ``ServiceError``: `invalidURL`, `invalidRequest`, `shuttingDown` before anything is sent; later the
     ///   codes of the pool, the connection and the response (`Docs/Errors.md`). `CancellationError` when the task is
     ///   cancelled.

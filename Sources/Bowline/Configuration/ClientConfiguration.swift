@@ -70,8 +70,8 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     }
 
     /// Returns random numbers from 0 up to 1. They spread waits before retries, lifetimes of connections and delays of
-    /// refills, and make `Idempotency-Key`s. A number below 0 counts as 0, a number above 1 as 1, and NaN as 0.
-    /// Default: the system's generator.
+    /// dials for `pool.minimumIdlePerOrigin`, and make `Idempotency-Key`s. A number below 0 counts as 0, a number above
+    /// 1 as 1, and NaN as 0. Default: the system's generator.
     public var random: @Sendable () -> Double {
         get { surroundings.random }
         set { surroundings = Surroundings(clock: surroundings.clock, random: { newValue().clampedToUnit }) }

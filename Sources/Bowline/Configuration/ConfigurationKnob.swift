@@ -182,8 +182,8 @@
             return .seconds(count * unit)
         }
 
-        /// Reads a value. A value that cannot be read is a problem (``Unreadable``). A missing value is no problem: for
-        /// it, this function throws the library's own error.
+        /// Reads a value. If the value cannot be read, throws ``Unreadable``, which becomes a problem. If the value is
+        /// missing, throws the library's own error, which does not.
         private func value<Value>(_ wanted: String, _ read: () throws -> Value) throws -> Value {
             do {
                 return try read()

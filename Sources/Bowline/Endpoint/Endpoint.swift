@@ -16,8 +16,8 @@ public import BowlineCore
 ///     func place(_ order: NewOrder) async throws -> Order { try await client.call(Self.place, order) }
 /// }
 /// ```
-/// The path is relative to the client's base URL. Spans, log lines, events and reports name the call by the path's
-/// template. If the template has a mistake, each call fails with `invalidRequest`.
+/// The path is relative to the client's base URL. A path with its placeholders is a template. Spans, log lines, events
+/// and reports name the call by the template. If the template has a mistake, each call fails with `invalidRequest`.
 public struct Endpoint<Input, Output>: Sendable {
     /// Fills in the request of one call.
     public typealias Prepare = @Sendable (_ input: Input, _ request: inout EndpointRequest) throws -> Void

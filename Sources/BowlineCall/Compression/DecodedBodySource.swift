@@ -2,9 +2,9 @@ internal import BowlineCore
 
 /// A response body that is decoded while it is read. A body that is not read is never decoded.
 ///
-/// It takes a chunk from the network only when the previous one is decoded and read, so a slow reader slows the peer
-/// down, in the same way as without decoding. The call ends when the received body ends: ``observeEnd(_:)`` observes
-/// the received body.
+/// It reads a chunk of the received body only when the previous chunk is decoded and read, so a slow reader slows the
+/// peer down, in the same way as without decoding. The call ends when the received body ends: ``observeEnd(_:)``
+/// observes the received body.
 final class DecodedBodySource: ResponseBodySource {
     private enum State {
         /// Not read yet, so there is no decoder.

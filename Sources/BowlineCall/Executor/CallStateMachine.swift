@@ -79,8 +79,8 @@ struct CallStateMachine: ~Copyable {
     private var attemptsStarted = 0
     /// The retries of this hop.
     private(set) var retries = 0
-    /// How far any attempt of this hop got. The service may have acted on an earlier attempt, even if the last attempt
-    /// was never sent.
+    /// The furthest progress of all attempts of this hop. The service may have acted on an earlier attempt, even if the
+    /// last attempt was never sent.
     private var furthest = RequestProgress.neverSent
     /// Whether the request was sent once more since the last retry: after a 401 (renewed), or after a 417 (without
     /// `Expect`).

@@ -84,8 +84,8 @@ final class RefusalLog: Sendable {
     /// The number of pairs of text and origin that are kept now.
     var count: Int { kept.withLock { $0.count } }
 
-    /// Counts a refusal. Returns how many refusals since the last line got no line; nil: it is too early for another
-    /// line.
+    /// Counts a refusal. If a line may be logged now, returns how many refusals were not logged since the last line.
+    /// nil: it is too early for another line.
     func unsaid(_ text: String, of origin: Origin, now: MonotonicInstant) -> Int? {
         let key = Key(text: text, origin: origin)
         return kept.withLock { kept in

@@ -1,6 +1,6 @@
 public import NIOCore
 
-/// The body of a request. The body knows whether it can be sent again.
+/// The body of a request. ``isReplayable`` says whether it can be sent again.
 ///
 /// - Bytes can always be sent again.
 /// - A factory (`.replayable`, `.file`) makes a new sequence for each attempt, so the body can always be sent again.

@@ -1,6 +1,6 @@
 /// How far a request got before it failed. This decides whether it can do harm to send the request again.
 public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
-    /// No byte of the request was handed to the network: the service cannot have seen it.
+    /// No byte of the request was written to a connection: the service cannot have seen it.
     case neverSent
     /// The service said that it did not process the request. It can say so over HTTP/2: by `REFUSED_STREAM`, or by a
     /// GOAWAY with a last id below the request's stream.

@@ -173,8 +173,8 @@ package final class CallRecord: ResponseBodyObserver {
         if isOver { abandonHeldBodies() }
     }
 
-    /// Stops holding a body, because it is being sent again. From now on the exchange that sends the body also ends it,
-    /// perhaps after the call's end: an upload can go on after an early response.
+    /// Removes a body from the kept bodies, because it is being sent again. From now on the exchange that sends the
+    /// body must abandon it. That can be after the call's end, because an upload can go on after an early response.
     package func takeBack(_ body: RequestBody) {
         guard holdsBodies.load(ordering: .relaxed) else { return }
         heldBodies.withLock { $0.removeAll { $0.isSameStream(as: body) } }

@@ -3,8 +3,8 @@
 public struct DecompressionOptions: Sendable, Hashable, ConfigurableOptions {
     /// Whether the client offers gzip and deflate, and decodes bodies that use them. Default true.
     public var isEnabled = true
-    /// How many times larger than the received body the decoded body may be. Checked only for decoded bodies above 1
-    /// MiB. 2 to 100,000; nil: no limit. Default 200.
+    /// The largest ratio of decoded bytes to received bytes. It is checked when the decoded body is larger than 1 MiB.
+    /// 2 to 100,000; nil: no limit. Default 200.
     public var maximumRatio: Int? = 200
     /// How many bytes a decoded body may have, from 1; nil: no limit. Default 1 GiB.
     public var maximumBytes: Int? = 1 << 30
@@ -38,8 +38,7 @@ public struct DecompressionOverrides: Sendable, Hashable, ConfigurableOptions {
     /// Whether the request offers gzip and deflate, and its response is decoded. See
     /// ``DecompressionOptions/isEnabled``.
     public var isEnabled: Bool?
-    /// How many times larger than the received body the decoded body may be; 2 to 100,000. See
-    /// ``DecompressionOptions/maximumRatio``.
+    /// The largest ratio of decoded bytes to received bytes; 2 to 100,000. See ``DecompressionOptions/maximumRatio``.
     public var maximumRatio: LimitOverride<Int> = .inherited
     /// How many bytes a decoded body may have; from 1. See ``DecompressionOptions/maximumBytes``.
     public var maximumBytes: LimitOverride<Int> = .inherited

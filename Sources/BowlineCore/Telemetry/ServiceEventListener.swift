@@ -28,9 +28,9 @@ public protocol ServiceEventListener: Sendable {
     /// the request moves to another connection, because an HTTP/2 connection took no more requests when the request
     /// reached it.
     func requestLeased(_ event: RequestEvent, isReused: Bool)
-    /// The head was handed to the network.
+    /// The head was written to the connection.
     func requestHeadSent(_ event: RequestEvent)
-    /// The whole request was handed to the network. If there is no body or only a small body, this event follows
+    /// The whole request was written to the connection. If there is no body or only a small body, this event follows
     /// `requestHeadSent` at once.
     func requestBodySent(_ event: RequestEvent)
     /// The first byte of a response has arrived, perhaps of an informational one.

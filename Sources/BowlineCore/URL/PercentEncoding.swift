@@ -1,5 +1,4 @@
-/// Percent-encoding of URL components (RFC 3986 §2). Each component is encoded once, and only if it contains characters
-/// to encode.
+/// Percent-encoding of URL components (RFC 3986 §2). A component without characters to encode stays unchanged.
 public enum PercentEncoding {
     /// Encodes a value as exactly one path segment. Encodes everything except unreserved characters, so also `%` and
     /// `/`.

@@ -29,7 +29,7 @@ extension LoopbackConnection {
         try await send(ByteBuffer(string: text))
     }
 
-    /// Sends bytes past the encryption, as an attacker between client and server would insert them: parts of TLS
+    /// Sends bytes without encrypting them, as an attacker between client and server would insert them: parts of TLS
     /// records, alerts, garbage.
     ///
     /// Without TLS it does the same as `send`.

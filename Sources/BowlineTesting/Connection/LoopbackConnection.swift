@@ -1,8 +1,8 @@
 public import BowlineCore
 internal import NIOCore
 
-/// One connection that a ``LoopbackServer`` has accepted. A script drives it, in bytes or in HTTP messages.
-/// A script is an async closure given to ``LoopbackServer/onConnection(_:)``. When the script returns or throws, the
+/// One connection that a ``LoopbackServer`` has accepted. A script receives and sends bytes or HTTP messages on it. A
+/// script is an async closure given to ``LoopbackServer/onConnection(_:)``. When the script returns or throws, the
 /// server closes the connection in order. A script need not catch the errors that these methods throw when the
 /// connection has ended: the server does not record them as problems.
 public final class LoopbackConnection: Sendable {

@@ -41,8 +41,8 @@ struct FaultConnectionMachine: ~Copyable {
 
     /// How long the peers have to end the connection after the proxy has sent them its end.
     private static let finishingTime = Duration.seconds(1)
-    /// The number of writes in a turn, before the event loop does other work. A write takes about 10 µs, and 64 KiB may
-    /// be 65,536 writes.
+    /// The number of writes in a turn, before the event loop does other work. A write takes about 10 µs. A script may
+    /// slice 64 KiB into 65,536 writes of one byte.
     private static let writeLimit = 64
 
     private enum Phase {

@@ -35,13 +35,13 @@ public struct FaultEvent: Sendable, Hashable {
     public enum Kind: Sendable, Hashable {
         /// The proxy ends both sockets.
         case cut(FaultCut)
-        /// The receiver of this direction reads its end. The other direction continues. The proxy drops further bytes
-        /// of the sender.
+        /// The proxy sends a FIN to the receiver of this direction, and drops further bytes of the sender. The other
+        /// direction continues.
         case halfClose
         /// No bytes pass in this direction for this time; then the bytes continue. Zero or less: no pause.
         case pause(Duration)
-        /// Nothing passes any more in this direction, not even its end. Both sockets stay open. ``FaultProxy/resume()``
-        /// ends the silence.
+        /// Nothing passes any more in this direction, not even the sender's FIN. Both sockets stay open.
+        /// ``FaultProxy/resume()`` ends the silence.
         case silence
         /// Nothing passes any more in either direction; see `silence`.
         case silenceBoth

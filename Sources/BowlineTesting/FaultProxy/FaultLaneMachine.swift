@@ -5,8 +5,8 @@ internal import NIOCore
 ///
 /// ``received(_:at:jitter:)`` adds bytes, which are kept in order. ``next(at:)`` returns the next step: write bytes and
 /// report ``wrote(at:)``, record a fault, pass on the sender's end, or wait. Only one write is under way at a time. So
-/// an event at offset n happens when the receiver's kernel has taken n bytes, and a receiver that does not read stops
-/// the sender.
+/// an event at offset n happens when the receiver's kernel has accepted n bytes, and a receiver that does not read
+/// stops the sender.
 struct FaultLaneMachine {
     /// How the sender ended.
     enum SenderEnd: Sendable, Equatable {
@@ -86,9 +86,9 @@ struct FaultLaneMachine {
     private var restsUntil = Self.always
     private var silentSince: MonotonicInstant?
 
-    /// `freeAt`: when the bytes so far have passed at the lane's rate. `ableSince`: from when on nothing but the rate
-    /// delays bytes.
+    /// When the bytes so far have passed at the lane's rate.
     private var freeAt = Self.always
+    /// Since when only the rate delays bytes.
     private var ableSince = Self.always
     private var departure: Departure?
 

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// How often drawn scripts have each fault, and how large the faults are.
+/// How often the random scripts of ``FaultPlan/seeded(_:mix:)`` have each fault, and how large the faults are.
 ///
 /// Values out of range are clamped to the nearest valid value.
 public struct FaultMix: Sendable, Hashable {

@@ -1,7 +1,7 @@
 /// Decides which script each connection of a ``FaultProxy`` gets.
 ///
-/// A plan numbers connections from 0, beginning when ``FaultProxy/start(to:port:plan:)`` or ``FaultProxy/use(_:)`` puts
-/// the plan to use.
+/// A plan numbers connections from 0, starting when ``FaultProxy/start(to:port:plan:)`` or ``FaultProxy/use(_:)`` gets
+/// the plan.
 public struct FaultPlan: Sendable {
     private let draw: @Sendable (Int) -> FaultScript
     private let seed: UInt64

@@ -108,7 +108,7 @@ public final class FaultProxy: Sendable {
         }
     }
 
-    /// Stops all passing, even of a peer's end, until ``resume()``. The sockets stay open.
+    /// Passes no bytes and no FIN until ``resume()``. The sockets stay open.
     ///
     /// Bytes that a peer sends after this method has returned do not pass. While the direction to the server is silent,
     /// the proxy does not dial the server for newly accepted connections.

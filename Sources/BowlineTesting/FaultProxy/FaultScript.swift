@@ -1,6 +1,6 @@
 /// The delays, limits and faults of one direction of a ``FaultProxy``'s connection.
 ///
-/// Values out of range are clamped to the nearest valid value, so that a drawn script never fails.
+/// Values out of range are clamped to the nearest valid value, so that a random script never fails.
 public struct FaultLane: Sendable, Hashable {
     /// How long each piece is delayed, from 0. A piece is the result of one read. Default zero.
     public var latency: Duration = .zero

@@ -31,7 +31,7 @@ package struct HTTP2WireFrame: Sendable, Hashable {
     package var stream: Int
     package var payload: ByteBuffer
     /// The lengths of the frames that ``HTTP2WireReader`` has joined to this one: HEADERS and the CONTINUATION frames
-    /// behind it. Empty: no frames were joined.
+    /// after it. Empty: no frames were joined.
     package var pieces: [Int] = []
 
     package init(_ kind: Kind, flags: UInt8 = 0, on stream: Int = 0, _ payload: ByteBuffer = ByteBuffer()) {
@@ -91,7 +91,7 @@ package struct HTTP2WireReader: Sendable {
     }
 
     /// Returns the next complete frame after the client's preface; nil if there is none. Joins HEADERS and the
-    /// CONTINUATION frames behind it into one frame.
+    /// CONTINUATION frames after it into one frame.
     package mutating func next() -> HTTP2WireFrame? {
         if !hasPreface {
             guard unread.readableBytes >= HTTP2WireFrame.clientPreface.readableBytes else { return nil }
@@ -117,7 +117,7 @@ package struct HTTP2WireReader: Sendable {
         return HTTP2WireFrame(.init(code), flags: flags, on: Int(stream & 0x7FFF_FFFF), payload)
     }
 
-    /// Joins the CONTINUATION frames behind HEADERS. Returns false if the last of them has not been received.
+    /// Joins the CONTINUATION frames after HEADERS. Returns false if the last of them has not been received.
     ///
     /// If another frame follows, that frame stays unread and HEADERS stays unfinished (RFC 9113 §6.10).
     private static func join(to head: inout HTTP2WireFrame, from bytes: inout ByteBuffer) -> Bool {

@@ -2,7 +2,7 @@
 ///
 /// Over TLS, the server uses HTTP/2 with clients that offer `h2` (ALPN). Without TLS it uses HTTP/2 with all clients
 /// (prior knowledge). Routes and responders are the same as for HTTP/1.1; each request is answered on its own stream.
-/// Connections with a script (``LoopbackServer/onConnection(_:)``) are driven in bytes.
+/// A script of ``LoopbackServer/onConnection(_:)`` receives and sends the connection's raw bytes.
 public struct LoopbackHTTP2: Sendable, Hashable {
     /// How many streams a client may have open on a connection, from 0. Default 100.
     public var maximumStreams = 100

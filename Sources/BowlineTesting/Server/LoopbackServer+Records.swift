@@ -8,7 +8,8 @@ extension LoopbackServer {
         return (past + present.map(\.record)).sorted { $0.number < $1.number }
     }
 
-    /// Returns a connection by its number, so that a test can drive it; nil if there is no such connection.
+    /// Returns a connection by its number, so that a test can send and receive on it; nil if there is no such
+    /// connection.
     ///
     /// Ended connections are returned too, while the server runs and if `keepsRecords` is true. Bytes that a test sends
     /// on the connection are mixed with the bytes of its script or of the routes.

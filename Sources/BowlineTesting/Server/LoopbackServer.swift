@@ -5,9 +5,9 @@ internal import NIOPosix
 /// A scripted HTTP server on this machine's loopback, for testing a client over real sockets.
 ///
 /// A test scripts its behaviour, correct or faulty, per request (``respond(_:)``, ``route(_:_:_:)``) or per connection
-/// in bytes (``onConnection(_:)``). The server records requests and connections, and its `waitFor…` methods await
-/// events without sleeping. It speaks HTTP/1.1, and HTTP/2 if `Options.http2` is set. It parses requests strictly. To
-/// test code above the transport, use `StubTransport`, which is simpler.
+/// (``onConnection(_:)``): such a script receives and sends bytes. The server records requests and connections, and its
+/// `waitFor…` methods await events without sleeping. It speaks HTTP/1.1, and HTTP/2 if `Options.http2` is set. It
+/// parses requests strictly. To test code above the transport, use `StubTransport`, which is simpler.
 ///
 /// ```swift
 /// try await withLoopbackServer { server in
@@ -129,7 +129,8 @@ public final class LoopbackServer: Sendable {
         scripts.route(method, path, to: ServerScripts.inOrder(replies))
     }
 
-    /// Runs `script` on each connection accepted from now on, to drive it in bytes; see ``LoopbackConnection``.
+    /// Runs `script` on each connection accepted from now on. The script receives and sends bytes; see
+    /// ``LoopbackConnection``.
     ///
     /// A script that treats only some connections specially calls ``LoopbackConnection/serveRequests()`` on the others.
     /// Errors that it throws are recorded in ``problems``.

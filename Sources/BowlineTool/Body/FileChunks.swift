@@ -17,8 +17,8 @@ struct FileChunks: AsyncSequence, Sendable {
     }
 }
 
-/// Reads a file on a queue of its own. Opening and reading a pipe block until its writer acts, and that must block
-/// neither an event loop nor one of Swift's few threads.
+/// Reads a file on a queue of its own. Opening or reading a pipe blocks until the pipe's writer acts. On this queue
+/// that blocks no event loop and none of Swift's few threads.
 final class FileReader: Sendable {
     private static let chunkSize = 131_072
 

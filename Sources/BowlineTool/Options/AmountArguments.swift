@@ -24,7 +24,7 @@ struct AmountArguments: ParsableArguments {
     @Option(help: ArgumentHelp("How long a shutdown waits for requests in flight. (default: 25)", valueName: "s"))
     var drain: Seconds?
 
-    @Flag(help: "Runs the workers on the client's event loops: no hop between threads.")
+    @Flag(help: "Runs the workers on the client's event loops: no switch between threads.")
     var eventLoopExecutor = false
 }
 

@@ -49,8 +49,8 @@ struct Summary: Sendable {
 }
 
 extension Summary {
-    /// The last JSON line for scripts. Its keys and their order must not change. `refused` is there only if it
-    /// is not 0.
+    /// The summary as JSON: the last line of a report for scripts. The keys and their order must not change. The key
+    /// `refused` is left out if its value is 0.
     var json: String {
         var closed = JSONObject()
         for (reason, count) in pool.closed.sorted(by: { $0.key < $1.key }) { closed.add(reason, count) }

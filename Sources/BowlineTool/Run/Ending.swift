@@ -1,7 +1,7 @@
 internal import Bowline
 
 /// The client's shutdown. It begins once: by a signal, by `--shutdown-after` or after the last request. A second signal
-/// cuts it short.
+/// cuts off the requests in flight.
 final class Ending: Sendable {
     private struct State {
         var shutdown: Task<ShutdownReport, Never>?

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// One request on one connection: the bridge between the caller's task and the connection's event loop.
+/// One request on one connection. Passes its results from the connection's event loop to the caller's task.
 ///
 /// The connection reports what arrives, and the caller waits here for it. Either side may end the exchange first; what
 /// the other side reports after that is ignored.
@@ -23,8 +23,8 @@ final class Exchange: Sendable {
     var call: CallRecord { request.context.call }
     var attempt: Int { request.context.attempt }
 
-    /// Whether the connection may have died unnoticed before it was leased. An HTTP/2 connection on which the peer has
-    /// never answered counts as new, even if it has carried requests.
+    /// Whether the connection may have died unnoticed before it was leased: it was idle at some time, or it has carried
+    /// other requests. An HTTP/2 connection that was never idle and on which the peer has never answered counts as new.
     var wasPooled: Bool { lease.isReused && connection.hasAnswered || lease.wasIdle }
 
     private typealias Machine = ExchangeStateMachine<
@@ -37,7 +37,7 @@ final class Exchange: Sendable {
     struct LeaseFacts: Sendable {
         let isReused: Bool
         let uses: Int
-        /// Whether the connection was idle before the lease, even if it had never carried a request.
+        /// Whether the connection was idle at some time before the lease, even if it had never carried a request.
         let wasIdle: Bool
         let leased: MonotonicInstant
     }
@@ -175,8 +175,7 @@ final class Exchange: Sendable {
 
     /// Delivers the head. Returns whether the connection must stop reading the socket for now.
     ///
-    /// - Parameter step: A number of bytes. Each time the reader has taken so many,
-    ///   ``HTTPConnection/resumeReading(_:)`` is called.
+    /// - Parameter step: ``HTTPConnection/resumeReading(_:)`` is called each time the reader has taken this many bytes.
     func receivedHead(_ response: ServiceResponse, first chunk: ByteBuffer?, step: Int = .max) -> Bool {
         guard let delivery = state.withLock({ $0.receivedHead(first: chunk, step: step) }) else { return false }
         delivery.waiter.resume(returning: response)
@@ -206,8 +205,8 @@ final class Exchange: Sendable {
         state.withLock { $0.takeTaken() }
     }
 
-    /// Commits or abandons the request's body, as decided when the response's head arrived. The connection handles the
-    /// bytes that it has queued.
+    /// Applies the decision about the rest of the request's body, which was made when the response's head arrived. The
+    /// connection handles the bytes that it has queued.
     func decided(_ decision: UploadDecision, after status: Int) {
         switch decision {
         case .goesOn: request.commitBody(after: status)

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-/// The source of a body that is still arriving. When its last reference goes, it abandons the body.
+/// The source of a body that is still arriving. When its last reference is released, it abandons the body.
 final class ExchangeBody: ResponseBodySource {
     private let exchange: Exchange
     let announcedLength: Int?

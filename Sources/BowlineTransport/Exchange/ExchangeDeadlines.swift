@@ -5,16 +5,16 @@ internal import BowlineCore
 /// | phase | its deadline passes when | then |
 /// |---|---|---|
 /// | none | never | – |
-/// | awaitingContinue | the peer has not answered `Expect: 100-continue` | the upload opens |
-/// | bodyWrite | the network has taken nothing of the request | `bodyIdleTimeout`; extended if the network has taken some |
+/// | awaitingContinue | the peer has not answered `Expect: 100-continue` | the body is sent |
+/// | bodyWrite | the kernel has accepted nothing of the request | `bodyIdleTimeout`; extended if the kernel has accepted some |
 /// | head | no head has come | `responseHeadTimeout` |
-/// | bodyRead | no byte of the body has come | `bodyIdleTimeout`; extended if the network has taken some of an upload |
+/// | bodyRead | no byte of the body has come | `bodyIdleTimeout`; extended if the kernel has accepted some of an upload |
 /// | discarding | the rest of an unwanted body has not come | discarding stops |
 ///
-/// If both have passed, the attempt's deadline decides. In `bodyRead` the phase's deadline does not count while the
-/// reader is behind: the peer is not responsible for time in which we do not read.
+/// If both have passed, the attempt's deadline decides. In `bodyRead` the phase's deadline does not apply while reading
+/// is paused for a slow reader: the peer is not responsible for time in which we do not read.
 ///
-/// The driver announces ``phaseInstant`` to the sweep each time it moves earlier.
+/// Each time ``phaseInstant`` moves earlier, the driver reports it to ``DeadlineSweep``, which has the timer.
 struct ExchangeDeadlines {
     enum Phase: Hashable {
         case none
@@ -35,7 +35,7 @@ struct ExchangeDeadlines {
         var isRequestDone: Bool
         /// Whether reading has stopped because the reader is behind.
         var isReaderBehind: Bool
-        /// Whether the network has taken some of the request since the driver last looked. Valid only if
+        /// Whether the kernel has accepted some of the request since the driver last looked. Valid only if
         /// ``asksForProgress(now:isRequestDone:isReaderBehind:)`` has returned true.
         var hasUploadProgress: Bool
         /// Whether the connection has written the head of the request.
@@ -88,7 +88,7 @@ struct ExchangeDeadlines {
         phaseInstant = instant
     }
 
-    /// Moves the deadline of `bodyRead`: bytes of the response's body have arrived, or the network has taken some of
+    /// Moves the deadline of `bodyRead`: bytes of the response's body have arrived, or the kernel has accepted some of
     /// the request while the response is being read. The upload counts because a peer that answers before it has the
     /// whole request may wait for the rest.
     mutating func bodyProgressed(at instant: MonotonicInstant) {
@@ -134,7 +134,7 @@ struct ExchangeDeadlines {
             phaseInstant = .distantFuture
             return .nothing
         case .bodyRead:
-            // While the network takes one very large chunk, no other event reports progress.
+            // While the kernel accepts one very large chunk, no other event reports progress.
             let hasMoved = !facts.isRequestDone && facts.hasUploadProgress
             return bodyIdled(now: now, hasMoved: hasMoved, TimeLimitMessage.responseBody)
         case .discarding: return .stopDiscarding

@@ -31,12 +31,12 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
         var isPaused = false
         /// How many bytes may wait before the reader counts as behind.
         let limit: Int
-        /// The connection is notified when the reader has taken this many bytes, if the connection does not ask
-        /// earlier.
+        /// The connection is notified when the reader has taken this many bytes since the last call of ``takeTaken()``,
+        /// or since the last notification.
         let step: Int
-        /// How many bytes the reader has taken since the connection last asked.
+        /// How many bytes the reader has taken since the last call of ``takeTaken()``.
         var taken = 0
-        /// How many bytes the reader has taken since the connection last asked or was last notified.
+        /// How many bytes the reader has taken since the last call of ``takeTaken()``, or since the last notification.
         var unannounced = 0
         var isComplete = false
         var trailers: ReceivedFields?

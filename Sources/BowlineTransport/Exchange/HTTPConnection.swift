@@ -54,7 +54,7 @@ protocol HTTPConnection: PooledConnection {
 /// The constants of one connection.
 struct ConnectionTraits: Sendable {
     let id: ConnectionID
-    /// The number by which the pool knows the connection's event loop.
+    /// The number by which the pool identifies the connection's event loop.
     let affinity: Int
     let channel: any Channel
     let eventLoop: any EventLoop

@@ -5,8 +5,8 @@ internal import NIOCore
 final class PreparedRequest: Sendable {
     /// How the body is sent.
     enum Upload: Sendable {
-        /// The body, ``PreparedRequest/inlineBody``, is sent with the head, in the same write. Also for a request
-        /// without a body.
+        /// The body, ``PreparedRequest/inlineBody``, is sent with the head, in the same write. A request without a body
+        /// is also inline.
         case inline
         /// The body is sent after the head, chunk by chunk. Each chunk is pulled when the connection has room for it.
         case streamed(RequestBody, declaredLength: Int?)

@@ -1,8 +1,8 @@
 /// The reason why a request, or its trailers, cannot be sent over either protocol. Nothing of the refused head or
 /// trailers has been written.
 ///
-/// Says what is wrong and in which field. Of the caller's text it contains at most the first 40 bytes of a field's
-/// name, escaped; never a value or a target.
+/// Says what is wrong and in which field. It contains at most the first 40 bytes of a field's name, escaped, and no
+/// other text of the caller: no value and no target.
 package struct RequestCheckError: Error, Hashable, Sendable {
     /// The fault in the request.
     package enum Reason: String, Sendable, CaseIterable {

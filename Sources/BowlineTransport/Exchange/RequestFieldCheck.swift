@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// Checks the fields of a request one after the other, and collects what they say.
+/// Checks the fields of a request one after the other, and collects what the encoders need to know about them.
 ///
 /// Reads each string once, in place.
 struct RequestFieldCheck {

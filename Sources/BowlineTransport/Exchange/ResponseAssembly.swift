@@ -48,7 +48,7 @@ struct ResponseAssembly {
     /// Whether the head has arrived and the caller does not have it yet.
     var awaitsDelivery: Bool { stage == .headWaits }
 
-    /// Notes when the network had taken the whole request.
+    /// Notes when the kernel had accepted the whole request.
     mutating func requestSent(at instant: MonotonicInstant) {
         arrival.sent = instant
     }

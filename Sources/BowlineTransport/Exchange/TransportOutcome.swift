@@ -16,7 +16,7 @@ struct TransportOutcome: Error {
         case declined(hasCarriedOthers: Bool)
         /// The peer announced the end of the connection, and has not processed this request (RFC 9113 §6.8).
         ///
-        /// - isUsedUp: Whether the connection has carried other requests and ends in good order. Such an end says
+        /// - isUsedUp: Whether the connection has carried other requests and ends without an error. Such an end says
         ///   nothing about the next connection.
         case goneAway(isUsedUp: Bool)
     }

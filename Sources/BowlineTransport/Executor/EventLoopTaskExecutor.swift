@@ -1,7 +1,7 @@
 internal import NIOCore
 internal import NIOPosix
 
-/// Runs tasks on an event loop, so that awaiting a response there needs no hop from one thread to another.
+/// Runs tasks on an event loop, so that awaiting a response there needs no switch between threads.
 ///
 /// Tasks on this executor must not block. A long computation delays every connection of the loop. Tasks that yield, or
 /// that wake each other endlessly, do not delay the connections: from time to time the executor pauses these tasks

@@ -17,8 +17,8 @@ enum SingletonLoops {
 
     private static let made = Guarded(Made())
 
-    /// - Throws: ``ServiceError`` `connectFailed` if descriptors or threads are lacking (a later call may succeed);
-    ///   `invalidConfiguration` if the program has disabled SwiftNIO's singletons.
+    /// - Throws: ``ServiceError`` `connectFailed` if there are too few descriptors or threads (a later call may
+    ///   succeed); `invalidConfiguration` if the program has disabled SwiftNIO's singletons.
     static func group() throws -> MultiThreadedEventLoopGroup {
         try requireSingletons("event loops")
         return try made.withLock { made in
@@ -44,7 +44,7 @@ enum SingletonLoops {
 
     /// Returns SwiftNIO's threads for blocking work, for a file that is used without a client, for example with a stub.
     ///
-    /// - Throws: ``ServiceError`` `fileFailed` if threads are lacking (a later call may succeed);
+    /// - Throws: ``ServiceError`` `fileFailed` if there are too few threads (a later call may succeed);
     ///   `invalidConfiguration` if the program has disabled SwiftNIO's singletons.
     static func threads() throws -> NIOThreadPool {
         try requireSingletons("threads for files")

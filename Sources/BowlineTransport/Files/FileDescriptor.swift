@@ -25,7 +25,7 @@ final class FileDescriptor: Sendable {
 
     /// Makes a file that does not exist yet.
     ///
-    /// - Parameter permissions: The permissions of the new file; nil: those that the process's mask leaves.
+    /// - Parameter permissions: The permissions of the new file; nil: 0666 without the bits of the umask.
     /// - Throws: `FileFailure`.
     init(making path: String, permissions: mode_t?) throws {
         try Self.requireWhole(path, "write")

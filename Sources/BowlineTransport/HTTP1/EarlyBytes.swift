@@ -33,7 +33,7 @@ enum EarlyBytes: Sendable, Hashable {
         }
     }
 
-    /// Whether the bytes are a SETTINGS frame that is no acknowledgement, or a GOAWAY frame. Both concern the
+    /// Whether the bytes are a SETTINGS frame that is not an acknowledgement, or a GOAWAY frame. Both concern the
     /// connection as a whole (RFC 9113 §4.1, §6.5, §6.8).
     private static func isFirstFrame(_ bytes: [UInt8]) -> Bool {
         guard bytes.count >= 9, bytes[4] == 0, bytes[5...8].allSatisfy({ $0 == 0 }) else { return false }

@@ -211,7 +211,8 @@ extension HTTP1Connection: ChannelDuplexHandler {
     }
 
     /// Makes the outcome of a request that reached the connection after it had closed. With TLS 1.3, the alert of a
-    /// peer that refuses our certificate, or the lack of one, may arrive between the handshake and the first request.
+    /// peer that refuses our certificate, or requires one that we do not have, may arrive between the handshake and the
+    /// first request.
     func closeBeforeRequest(_ exchange: Exchange) -> TransportOutcome {
         if closeReason == .forced { return exchange.forciblyClosed(progress: .neverSent) }
         if let failure = handshakeFailure(for: exchange) {
@@ -225,9 +226,9 @@ extension HTTP1Connection: ChannelDuplexHandler {
         )
     }
 
-    /// The peer's refusal of our certificate, or of the lack of one; nil: the channel failed for another reason. With
-    /// TLS 1.3 the refusal arrives after our side of the handshake has ended. If the connection was idle in the pool,
-    /// an alert means only that it has closed.
+    /// The failure if the peer refused our certificate, or required one that we do not have. nil: the channel failed
+    /// for another reason. With TLS 1.3 the refusal arrives after our side of the handshake has ended. If the
+    /// connection was idle in the pool, an alert means only that it has closed.
     private func handshakeFailure(for exchange: Exchange) -> TLSFailure? {
         guard !exchange.wasPooled, let failure = channelError as? TLSFailure, failure.isRefusal else { return nil }
         return failure

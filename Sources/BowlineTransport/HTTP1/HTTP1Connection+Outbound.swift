@@ -51,7 +51,7 @@ extension HTTP1Connection {
             return
         }
         body.passedToChannel(chunk.readableBytes)
-        if context.channel.isWritable, confirmation?.isTaken ?? true {
+        if context.channel.isWritable, confirmation?.isAccepted ?? true {
             uploadProgressed()
             reportUpload(of: exchange)
             continuation.resume()
@@ -61,12 +61,12 @@ extension HTTP1Connection {
         }
     }
 
-    /// Resumes the waiting upload when `promise` succeeds: the network has taken the write.
+    /// Resumes the waiting upload when `promise` succeeds: the kernel has accepted the write.
     private func resumeWriter(
         of exchange: Exchange, after promise: EventLoopPromise<Void>, _ confirmation: UploadConfirmation
     ) {
         promise.futureResult.assumeIsolated().whenSuccess { [weak exchange] in
-            confirmation.isTaken = true
+            confirmation.isAccepted = true
             guard let exchange, self.exchange === exchange, self.channel.isWritable else { return }
             self.writeOn()
         }
@@ -107,14 +107,14 @@ extension HTTP1Connection {
     }
 
     /// Handles the end of a response while the request is still being sent (RFC 9112 §9.5). From now on,
-    /// `timeouts.bodyIdle` counts only time in which bytes wait for the network and the network takes none. The
+    /// `timeouts.bodyIdle` counts only time in which bytes wait in the channel and the kernel accepts none. The
     /// producer of the body may be slow.
     func uploadOutlivedResponse() {
         enter(.none, within: nil)
         if body.hasWriter || unsentBytes > 0 { enterBodyWrite() }
     }
 
-    /// Starts the deadline for bytes that the network has yet to take. While a response is being read, the response's
+    /// Starts the deadline for the bytes that wait in the channel. While a response is being read, the response's
     /// deadline counts instead.
     private func enterBodyWrite() {
         body.mark(unsent: unsentBytes)
@@ -122,7 +122,7 @@ extension HTTP1Connection {
         enter(.bodyWrite, within: deadlines.bodyIdle)
     }
 
-    /// How many bytes wait in the channel: the network has yet to take them.
+    /// How many bytes wait in the channel: the kernel has not accepted them yet.
     var unsentBytes: Int {
         (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }
@@ -134,12 +134,12 @@ extension HTTP1Connection {
         deadlines.bodyProgressed(at: sweep.now)
     }
 
-    /// Reports upload progress to the caller: the network has taken the last write. The caller's closure may end the
+    /// Reports upload progress to the caller, because the channel accepts more. The caller's closure may end the
     /// exchange.
     ///
     /// Runs on the event loop, so that no progress is reported for an attempt that is over.
     private func reportUpload(of exchange: Exchange) {
-        guard let report = exchange.request.onUploadProgress, let bytes = body.networkTookAll() else { return }
+        guard let report = exchange.request.onUploadProgress, let bytes = body.report() else { return }
         report(TransferProgress(bytes: bytes, total: exchange.request.bodyLength))
     }
 
@@ -168,7 +168,7 @@ extension HTTP1Connection {
         if context.channel.isWritable { writeOn() }
     }
 
-    /// Resumes the upload that waits, because the network takes more bytes now.
+    /// Resumes the upload that waits, because the channel accepts more bytes now.
     private func writeOn() {
         guard let writer = body.resumed() else { return }
         if deadlines.phase == .bodyWrite { enter(.none, within: nil) }
@@ -178,7 +178,7 @@ extension HTTP1Connection {
     }
 }
 
-/// Whether the network has taken a write. Touched on the connection's event loop only.
+/// Whether the kernel has accepted a write. Touched on the connection's event loop only.
 private final class UploadConfirmation {
-    var isTaken = false
+    var isAccepted = false
 }

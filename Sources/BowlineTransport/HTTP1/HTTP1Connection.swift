@@ -3,9 +3,9 @@ internal import NIOCore
 
 /// One HTTP/1.1 connection: the last handler of its channel, and a connection of the pool.
 ///
-/// It carries one exchange at a time. The functions under "From any thread" hop to the event loop; the functions under
-/// "On the event loop" run there. `HTTP1Connection+Outbound.swift` writes the request, `HTTP1Connection+Inbound.swift`
-/// reads the response.
+/// It carries one exchange at a time. The functions under "From any thread" switch to the event loop; the functions
+/// under "On the event loop" run there. `HTTP1Connection+Outbound.swift` writes the request,
+/// `HTTP1Connection+Inbound.swift` reads the response.
 // The state that every request uses is not checked for overlapping accesses (Docs/Decisions/unchecked-exclusivity.md).
 // So code that changes this state in place calls no other code during the change.
 // Safety: all mutable state is touched on `eventLoop` only; what other threads may read is immutable.
@@ -40,7 +40,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     // `DeadlineEntry`.
     @exclusivity(unchecked) var sweepIndex = -1
 
-    /// How long a TLS connection that was opened ahead waits, before its first request, to read session tickets.
+    /// How long a TLS connection that was opened in advance waits, before its first request, to read session tickets.
     static let ticketWait: TimeAmount = .milliseconds(1)
 
     init(_ traits: ConnectionTraits) {

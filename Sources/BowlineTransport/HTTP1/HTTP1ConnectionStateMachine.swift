@@ -42,7 +42,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         return true
     }
 
-    /// Records that bytes of the request were given to the network.
+    /// Records that bytes of the request were given to the channel.
     mutating func wrote() {
         update { $0.hasWritten = true }
     }

@@ -5,9 +5,9 @@ internal import NIOCore
 ///
 /// | connection | socket | finding |
 /// |---|---|---|
-/// | TLS, carries its first request and was not opened ahead | not checked: session tickets may wait there | silent |
+/// | TLS, carries its first request and was not opened in advance | not checked: session tickets may wait there | silent |
 /// | any other | nothing waits | silent |
-/// | TLS, opened ahead, carries its first request | bytes wait: session tickets, most likely | ticketsWait, once; then bytes |
+/// | TLS, opened in advance, carries its first request | bytes wait: session tickets, most likely | ticketsWait, once; then bytes |
 /// | any other | bytes wait | bytes |
 /// | any other | the peer has closed | closed |
 struct HTTP1SilenceCheck {

@@ -4,8 +4,8 @@ internal import NIOCore
 /// Looks at a socket without reading it, to find bytes that no request asked for.
 ///
 /// Costs one `recv` with `MSG_PEEK`, about a quarter of a microsecond. The event loop does not know whether such bytes
-/// wait. The last bytes of a response and surplus bytes may arrive together. The loop may have read only the bytes of
-/// the response by then.
+/// wait: surplus bytes may arrive together with the last bytes of a response, and the loop may have read only the
+/// response's bytes when the next request begins.
 struct SocketPeek {
     enum Finding {
         case silent

@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import NIOCore
 
-// The channel's side of the connection: reading, writing, and checking the network and the peer. All code here runs on
+// The channel's side of the connection: reading, writing, and checking the kernel and the peer. All code here runs on
 // the event loop.
 extension HTTP2Connection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
@@ -120,7 +120,7 @@ extension HTTP2Connection: ChannelInboundHandler {
 
     /// Whether another head, or more of a body, may be written now. A channel that is not writable gets nothing.
     var mayWriteMore: Bool {
-        network.blockedSince == nil && uploads.hasRoom(in: session.outputByteCount)
+        kernelProgress.blockedSince == nil && uploads.hasRoom(in: session.outputByteCount)
     }
 
     /// Gives the channel the session's output, after adding the heads and bodies that wait.
@@ -141,10 +141,10 @@ extension HTTP2Connection: ChannelInboundHandler {
         if uploads.isDue || !table.held.isEmpty { flushSoon() }
     }
 
-    private var mayHandOver: Bool { !machine.isClosed && network.blockedSince == nil && context != nil }
+    private var mayHandOver: Bool { !machine.isClosed && kernelProgress.blockedSince == nil && context != nil }
 
     private func writeBodies() {
-        while !machine.isClosed, network.blockedSince == nil, let refused = uploads.write(to: &session) {
+        while !machine.isClosed, kernelProgress.blockedSince == nil, let refused = uploads.write(to: &session) {
             reset(refused.stream, .invalidRequest, refused.section.refusal(of: "the request's trailers"))
         }
     }
@@ -152,18 +152,18 @@ extension HTTP2Connection: ChannelInboundHandler {
     /// Writes and flushes the session's whole output in one write.
     func handOutputToChannel() {
         guard let context, let output = session.takeOutput() else { return }
-        // Looks first at what the network has taken since the last flush, because this flush restarts the count.
-        if uploads.awaitsNetwork, !machine.isClosed { lookAtNetwork() }
+        // Looks first at what the kernel has accepted since the last flush, because this flush restarts the count.
+        if uploads.awaitsKernel, !machine.isClosed { measureKernelProgress() }
         table.passedOutputToChannel()
-        network.passedToChannel(output.readableBytes)
+        kernelProgress.passedToChannel(output.readableBytes)
         var promise: EventLoopPromise<Void>?
         if let end = uploads.flushed() {
             let written = eventLoop.makePromise(of: Void.self)
-            written.futureResult.assumeIsolated().whenSuccess { self.networkTook(upTo: end) }
+            written.futureResult.assumeIsolated().whenSuccess { self.kernelAccepted(upTo: end) }
             promise = written
         }
         context.writeAndFlush(wrapOutboundOut(output), promise: promise)
-        if !uploads.isAllTaken, !machine.isClosed { network.mark(waiting: waitingBytes) }
+        if !uploads.isAllAccepted, !machine.isClosed { kernelProgress.mark(waiting: waitingBytes) }
     }
 
     /// Gives the stream a turn to send its body in one of the next outputs.
@@ -192,12 +192,12 @@ extension HTTP2Connection: ChannelInboundHandler {
     /// How many bytes of a body the peer's windows allow on the stream.
     func sendable(on stream: HTTP2Stream) -> Int { session.sendable(on: stream.id) }
 
-    // MARK: The network
+    // MARK: What the kernel has accepted
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
-            networkMoved()
-            network.becameWritable()
+            kernelAcceptedBytes()
+            kernelProgress.becameWritable()
             // In another turn of the loop: this function may be called during a write.
             flushSoon()
         } else {
@@ -207,36 +207,36 @@ extension HTTP2Connection: ChannelInboundHandler {
     }
 
     private func channelBlocked() {
-        network.becameBlocked(waiting: waitingBytes, now: sweep.now)
+        kernelProgress.becameBlocked(waiting: waitingBytes, now: sweep.now)
     }
 
-    /// Handles a flush that the network has taken.
-    private func networkTook(upTo end: Int) {
-        network.tookFlush(now: sweep.now)
-        while !machine.isClosed, let mark = uploads.takenNext(upTo: end) {
+    /// Handles a flush that the kernel has accepted.
+    private func kernelAccepted(upTo end: Int) {
+        kernelProgress.acceptedFlush(now: sweep.now)
+        while !machine.isClosed, let mark = uploads.acceptedNext(upTo: end) {
             switch mark {
             case .body(let stream, let count, let isLast):
-                if stream.isOpen { networkMoved() }
+                if stream.isOpen { kernelAcceptedBytes() }
                 stream.sent(count, isLast: isLast)
-            case .ping(let number): if liveness.pingLeft(number, now: sweep.now) { deadlineMoved() }
+            case .ping(let number): if liveness.pingAccepted(number, now: sweep.now) { deadlineMoved() }
             }
         }
     }
 
-    /// Records that the network has taken bytes. If the channel was blocked, this shows that the peer has acknowledged
-    /// some bytes.
-    func networkMoved() {
-        if let since = network.blockedSince { liveness.networkTook(now: sweep.now, blockedSince: since) }
+    /// Records that the kernel has accepted bytes. If the channel was blocked, this shows that the peer has
+    /// acknowledged some bytes.
+    func kernelAcceptedBytes() {
+        if let since = kernelProgress.blockedSince { liveness.kernelAccepted(now: sweep.now, blockedSince: since) }
     }
 
-    /// Whether the network has taken any of our bytes since `instant`.
-    func hasNetworkMoved(since instant: MonotonicInstant) -> Bool {
-        lookAtNetwork()
-        return network.hasMoved(since: instant)
+    /// Whether the kernel has accepted any of our bytes since `instant`.
+    func hasKernelAccepted(since instant: MonotonicInstant) -> Bool {
+        measureKernelProgress()
+        return kernelProgress.hasAccepted(since: instant)
     }
 
-    private func lookAtNetwork() {
-        if network.observed(waiting: waitingBytes, now: sweep.now) { networkMoved() }
+    private func measureKernelProgress() {
+        if kernelProgress.observed(waiting: waitingBytes, now: sweep.now) { kernelAcceptedBytes() }
     }
 
     /// How many bytes wait in the channel. With TLS, encryption adds some bytes to those that the channel was given.
@@ -262,7 +262,7 @@ extension HTTP2Connection: ChannelInboundHandler {
 
     /// Checks whether the peer is there, when the deadline has come.
     func askPeer(now: MonotonicInstant) {
-        if network.blockedSince != nil { lookAtNetwork() }
+        if kernelProgress.blockedSince != nil { measureKernelProgress() }
         switch liveness.deadlinePassed(now: now, hasStreams: !table.isEmpty) {
         case .nothing: break
         case .ping(let number): ask(number)

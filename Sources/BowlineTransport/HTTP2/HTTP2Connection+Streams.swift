@@ -245,7 +245,7 @@ extension HTTP2Connection {
         // by cancelling its own request. The place must be released only once.
         guard table.close(id) else { return }
         guard session.isOpen(id) else {
-            // Both sides have ended the stream, but the network has not taken all of the request yet.
+            // Both sides have ended the stream, but the kernel has not accepted all of the request yet.
             release()
             return
         }
@@ -307,11 +307,11 @@ extension HTTP2Connection {
         releaseResets()
     }
 
-    /// Retires the connection if a request that was cut off has used up the connection's send window.
+    /// Retires the connection after a request that was cut off. Call it if the connection's send window is used up.
     ///
-    /// The peer must give that window back (RFC 9113 §6.9), but HAProxy 2.6 does not, and the next body would wait
-    /// until it times out. The connection is not retired while another body is being sent, because the peer gives back
-    /// the window that this body uses.
+    /// The peer must send WINDOW_UPDATE for that window (RFC 9113 §6.9), but HAProxy 2.6 does not, and the next body
+    /// would wait until it times out. The connection is not retired while another body is being sent, because the peer
+    /// sends WINDOW_UPDATE for that body.
     private func retireIfWindowIsSpent(without ended: HTTP2Stream) {
         let hasOthers = table.contains { $0 !== ended && !$0.machine.isRequestDone }
         if ended.machine.hasBeenWritten, !hasOthers { retireItself(.requestUnfinished) }

@@ -25,15 +25,16 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
     @exclusivity(unchecked) var machine = HTTP2ConnectionStateMachine()
     @exclusivity(unchecked) var table = HTTP2StreamTable<HTTP2Stream>()
     @exclusivity(unchecked) var uploads: HTTP2Uploads<HTTP2Stream>
-    @exclusivity(unchecked) var network: HTTP2NetworkProgress
+    @exclusivity(unchecked) var kernelProgress: HTTP2KernelProgress
     @exclusivity(unchecked) var liveness: HTTP2Liveness
     var endCause = HTTP2EndCause()
     /// Streams whose response heads arrived in this read and were not delivered to the callers yet.
     @exclusivity(unchecked) var touched: [HTTP2Stream] = []
     @exclusivity(unchecked) var isReading = false
     @exclusivity(unchecked) var isFlushScheduled = false
-    /// How many bytes a reader takes before the connection looks at the stream's window: a quarter of the window. The
-    /// window is 65,535 bytes until the peer has acknowledged our settings (RFC 9113 §6.9.2).
+    /// How many bytes a reader takes before the connection checks whether WINDOW_UPDATE is due for the stream: a
+    /// quarter of the window. The window is 65,535 bytes until the peer has acknowledged our settings (RFC 9113
+    /// §6.9.2).
     @exclusivity(unchecked) private(set) var readStep = 65_535 / HTTP2Connection.readStepPart
     @exclusivity(unchecked) var sweepIndex = -1
     /// Called once: when the peer's settings have arrived, or when the connection fails before that.
@@ -58,7 +59,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         self.session = session
         uploads = HTTP2Uploads(channelLimit: traits.originLink.options.writeBufferLimit)
         let now = traits.sweep.now
-        network = HTTP2NetworkProgress(now: now)
+        kernelProgress = HTTP2KernelProgress(now: now)
         liveness = HTTP2Liveness(options: http2, now: now)
     }
 
@@ -184,7 +185,7 @@ final class HTTP2Connection: HTTPConnection, @unchecked Sendable {
         if let trailers, !trailers.fields.isEmpty { stream.finish(with: trailers) } else { stream.finish(with: last) }
     }
 
-    /// Counts one more lease that has arrived here, used or returned unused.
+    /// Counts one more lease whose request has reached the connection, or that was returned unused.
     private func leaseArrived() {
         machine.leaseArrived()
         sendGoAwayIfDue()
@@ -277,7 +278,7 @@ struct HTTP2GoAway {
     var code = HTTP2ErrorCode.noError
 
     var isError: Bool { code != .noError }
-    /// Whether the peer ends the connection without an error, after it took requests. Such an end says nothing about
-    /// the next connection.
+    /// Whether the peer ends the connection without an error, after it accepted requests. Such an end says nothing
+    /// about the next connection.
     var saysUsedUp: Bool { !isError && lastID > 0 }
 }

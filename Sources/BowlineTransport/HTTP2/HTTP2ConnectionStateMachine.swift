@@ -9,9 +9,9 @@ internal import BowlineCore
 /// | `poolReleased` | closes when it is idle | closes when it is idle | – |
 /// | `close` | closed | closed | – |
 ///
-/// Our GOAWAY is due once: when the last lease that the pool has granted has arrived here, and no request waits to be
-/// written. A peer that has received GOAWAY may ignore every later stream. After our GOAWAY the connection opens no
-/// stream, retired or not.
+/// Our GOAWAY is due once: when the request of each lease that the pool has granted has reached the connection, or the
+/// lease was returned unused, and no request waits to be written. A peer that has received GOAWAY may ignore every
+/// later stream. After our GOAWAY the connection opens no stream, retired or not.
 struct HTTP2ConnectionStateMachine: ~Copyable {
     private enum State {
         case open
@@ -25,9 +25,9 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
     private var state = State.open
     private(set) var hasSentGoAway = false
     private var refusedStreams = 0
-    /// How many leases have arrived.
+    /// How many leases have reached the connection as a request, or were returned unused.
     private var leases = 0
-    /// How many leases arrive in all. nil: the pool still grants leases.
+    /// How many leases the pool has granted in all. nil: the pool still grants leases.
     private var lastLease: Int?
     /// Whether a request has begun since listeners were last called for an idle connection.
     private var isLeased = false
@@ -58,7 +58,7 @@ struct HTTP2ConnectionStateMachine: ~Copyable {
 
     // MARK: Leases
 
-    /// Counts a lease that has arrived, used or returned unused.
+    /// Counts a lease whose request has reached the connection, or that was returned unused.
     mutating func leaseArrived() {
         leases += 1
     }

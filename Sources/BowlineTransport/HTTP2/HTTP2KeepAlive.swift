@@ -7,15 +7,15 @@ internal import BowlineCore
 /// sent before the PING.
 ///
 /// An answer is overdue `keepAliveTimeout` after the last of these signs:
-/// - the PING leaves this machine;
+/// - the kernel accepts the PING (``HTTP2KernelProgress``);
 /// - bytes arrive from the peer;
-/// - the network takes bytes after it had taken none. For that, the peer must have acknowledged some.
+/// - the kernel accepts bytes after it had accepted none. For that, the peer must have acknowledged some.
 ///
 /// New requests are no such sign.
 ///
-/// An answer is *needed* to end a doubt, or to free the places of reset streams. An answer that is needed is *missing*
-/// three timeouts after the need has begun and the PING has left, even if other bytes arrive. Then the connection takes
-/// no more requests. Its open streams go on while bytes arrive.
+/// An answer is *needed* to end a doubt, or to free the places of reset streams. A needed answer is *missing* when
+/// three timeouts have passed since the need began and since the kernel accepted the PING, even if other bytes arrive.
+/// Then the connection takes no more requests. Its open streams go on while bytes arrive.
 struct HTTP2KeepAlive {
     private let interval: Duration?
     private let timeout: Duration
@@ -23,21 +23,21 @@ struct HTTP2KeepAlive {
     /// How long resets wait for a PING if keep-alive is off.
     private static let resetInterval = Duration.seconds(30)
     /// A channel counts as blocked only after this part of the timeout: the timeout divided by 1,000. A shorter block
-    /// may begin and end in one turn of the loop, although the network takes everything.
+    /// may begin and end in one turn of the loop, although the kernel accepts everything.
     private static let blockedPart = 1000
     /// The number of timeouts after which a needed answer is missing.
     private static let timeoutsUntilMissing = 3
     /// The time since which resets have waited for a PING. nil: no reset waits.
     private var resetsWaitSince: MonotonicInstant?
-    /// When the network last took bytes after it had taken none. nil: never.
-    private var takenAt: MonotonicInstant?
+    /// When the kernel last accepted bytes after it had accepted none. nil: never.
+    private var acceptedAt: MonotonicInstant?
 
     /// The time since which an answer has been needed. nil: no answer is needed, or the needed answer is missing.
     private var neededSince: MonotonicInstant?
 
-    /// The PING that is on its way: its number, and when it left this machine. Before it has left, the time is when it
-    /// was written.
-    private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant, hasLeft: Bool)?
+    /// The PING that is on its way: its number, and when the kernel accepted it. Before that, the time is when it was
+    /// written.
+    private(set) var outstanding: (number: UInt64, sentAt: MonotonicInstant, isAccepted: Bool)?
     private var pingsSent: UInt64 = 0
     /// Whether the peer has sent HEADERS or DATA since the last PING for a reset. If it has not, a PING waits, because
     /// some servers close a connection on which a client sends only PINGs.
@@ -65,15 +65,16 @@ struct HTTP2KeepAlive {
 
     /// Returns when the answer is overdue, if no further sign follows.
     private func overdueFrom(_ sentAt: MonotonicInstant, _ readAt: MonotonicInstant) -> MonotonicInstant {
-        max(sentAt, readAt, takenAt ?? sentAt).advanced(by: timeout)
+        max(sentAt, readAt, acceptedAt ?? sentAt).advanced(by: timeout)
     }
 
     /// When the answer is missing, whatever else the peer sends. nil: no answer is needed.
     private var missingFrom: MonotonicInstant? {
         guard let outstanding, let neededSince else { return nil }
-        // The PING may wait in the channel behind an upload. While the network takes bytes of that upload, the peer's
+        // The PING may wait in the channel behind an upload. While the kernel accepts bytes of that upload, the peer's
         // time to answer does not begin.
-        let sent = outstanding.hasLeft ? outstanding.sentAt : max(outstanding.sentAt, takenAt ?? outstanding.sentAt)
+        let written = outstanding.sentAt
+        let sent = outstanding.isAccepted ? written : max(written, acceptedAt ?? written)
         // Added one by one: a multiplication of a very long timeout would trap.
         return (0..<Self.timeoutsUntilMissing).reduce(max(sent, neededSince)) { end, _ in end.advanced(by: timeout) }
     }
@@ -106,17 +107,17 @@ struct HTTP2KeepAlive {
         return outstanding == nil ? ping(now: now) : nil
     }
 
-    /// Records that the network has taken the PING: the peer's time to answer begins. Returns whether the PING waits
+    /// Records that the kernel has accepted the PING: the peer's time to answer begins. Returns whether the PING waits
     /// for an answer.
-    mutating func pingLeft(_ number: UInt64, now: MonotonicInstant) -> Bool {
+    mutating func pingAccepted(_ number: UInt64, now: MonotonicInstant) -> Bool {
         guard outstanding?.number == number else { return false }
         outstanding = (number, now, true)
         return true
     }
 
-    /// Records that the network takes bytes again. Since `blockedSince`, bytes had waited in the channel.
-    mutating func networkTook(now: MonotonicInstant, blockedSince: MonotonicInstant) {
-        if blockedSince.advanced(by: timeout / Self.blockedPart) <= now { takenAt = now }
+    /// Records that the kernel accepts bytes again. Since `blockedSince`, bytes had waited in the channel.
+    mutating func kernelAccepted(now: MonotonicInstant, blockedSince: MonotonicInstant) {
+        if blockedSince.advanced(by: timeout / Self.blockedPart) <= now { acceptedAt = now }
     }
 
     /// Records that a stream was reset. Returns the number of the PING to send after it. nil: none is sent now.

@@ -81,16 +81,16 @@ struct HTTP2Liveness {
         isDoubted ? keepAlive.doubted(now: now) : nil
     }
 
-    /// Records that the network has taken the PING: the peer's time to answer begins. Returns whether the PING waits
+    /// Records that the kernel has accepted the PING: the peer's time to answer begins. Returns whether the PING waits
     /// for an answer.
-    mutating func pingLeft(_ number: UInt64, now: MonotonicInstant) -> Bool {
-        keepAlive.pingLeft(number, now: now)
+    mutating func pingAccepted(_ number: UInt64, now: MonotonicInstant) -> Bool {
+        keepAlive.pingAccepted(number, now: now)
     }
 
-    /// Records that the network takes bytes again. Since `blockedSince`, bytes had waited in the channel, so the peer
+    /// Records that the kernel accepts bytes again. Since `blockedSince`, bytes had waited in the channel, so the peer
     /// has acknowledged some bytes now.
-    mutating func networkTook(now: MonotonicInstant, blockedSince: MonotonicInstant) {
-        keepAlive.networkTook(now: now, blockedSince: blockedSince)
+    mutating func kernelAccepted(now: MonotonicInstant, blockedSince: MonotonicInstant) {
+        keepAlive.kernelAccepted(now: now, blockedSince: blockedSince)
     }
 
     /// What an answer to a PING means.

@@ -30,11 +30,11 @@ struct HTTP2SendQueue {
     /// The chunks after `current`. Most bodies have none.
     private var rest: ChunkQueue?
     var ending = Ending.open
-    /// Bytes that the channel was given and the network has not taken yet.
+    /// Bytes that the channel was given and the kernel has not accepted yet.
     private(set) var bytesInChannel = 0
-    /// Bytes that the network has taken.
+    /// Bytes that the kernel has accepted.
     private(set) var sentBytes = 0
-    /// Whether the network has taken bytes since the last ``forgetProgress()``.
+    /// Whether the kernel has accepted bytes since the last ``forgetProgress()``.
     private(set) var hasProgress = false
 
     /// Bytes that wait to be written.
@@ -43,7 +43,7 @@ struct HTTP2SendQueue {
     /// The memory that the waiting chunks cost: their bytes, plus 256 bytes for each chunk after the first.
     var cost: Int { byteCount + (rest?.count ?? 0) * 256 }
 
-    /// The cost of everything that the network has not taken: the waiting chunks and the bytes in the channel.
+    /// The cost of everything that the kernel has not accepted: the waiting chunks and the bytes in the channel.
     var unsentCost: Int { cost + bytesInChannel }
 
     /// Whether there is something to write: bytes, or the end of the request.
@@ -108,7 +108,7 @@ struct HTTP2SendQueue {
         }
     }
 
-    /// Records that the network has taken `count` of the bytes in the channel.
+    /// Records that the kernel has accepted `count` of the bytes in the channel.
     mutating func sent(_ count: Int) {
         bytesInChannel -= count
         sentBytes += count

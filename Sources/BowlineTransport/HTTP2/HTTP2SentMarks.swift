@@ -1,8 +1,9 @@
 internal import NIOCore
 
-/// Marks of bodies and PINGs that were written and that the network has not taken yet, in order.
+/// Records which bodies and PINGs were written and have not been accepted by the kernel yet, in order. A mark is one
+/// record.
 ///
-/// Each tracked flush has one promise for all of its frames. When the promise succeeds, the network has taken
+/// Each tracked flush has one promise for all of its frames. When the promise succeeds, the kernel has accepted
 /// everything that was written up to this flush.
 struct HTTP2SentMarks<Stream: AnyObject> {
     enum Mark {
@@ -18,8 +19,8 @@ struct HTTP2SentMarks<Stream: AnyObject> {
     private var flushed = 0
 
     var isEmpty: Bool { marks.isEmpty }
-    /// Whether flushed marks still wait for the network.
-    var awaitsNetwork: Bool { taken < flushed }
+    /// Whether flushed marks still wait for the kernel.
+    var awaitsKernel: Bool { taken < flushed }
 
     mutating func add(_ mark: Mark) {
         // Several pieces of one body in a flush share one mark.
@@ -41,7 +42,7 @@ struct HTTP2SentMarks<Stream: AnyObject> {
         return end
     }
 
-    /// Removes and returns the next mark of a flush that the network has taken. nil: no mark of it is left.
+    /// Removes and returns the next mark of a flush that the kernel has accepted. nil: no mark of it is left.
     mutating func next(upTo end: Int) -> Mark? {
         guard taken < end, let mark = marks.popFirst() else { return nil }
         taken += 1

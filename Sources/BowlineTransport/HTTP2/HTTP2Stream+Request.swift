@@ -44,7 +44,7 @@ extension HTTP2Stream {
         enterBodyWrite()
     }
 
-    /// Records that the network has taken `count` bytes of the body. `isLast`: they end the request.
+    /// Records that the kernel has accepted `count` bytes of the body. `isLast`: they end the request.
     func sent(_ count: Int, isLast: Bool) {
         guard isOpen else { return }
         sending.sent(count)
@@ -60,7 +60,7 @@ extension HTTP2Stream {
         }
     }
 
-    /// Handles the end of the request: the network has taken all of it, or, without a body, its HEADERS were written.
+    /// Handles the end of the request: the kernel has accepted all of it, or, without a body, its HEADERS were written.
     func requestWritten() {
         let now = connection.sweep.now
         response.requestSent(at: now)

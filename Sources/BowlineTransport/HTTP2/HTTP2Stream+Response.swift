@@ -143,11 +143,12 @@ extension HTTP2Stream {
         connection.closeIfDone(self)
     }
 
-    /// Gives window back for the bytes that the reader has taken, and ends the pause when the reader has caught up.
+    /// Makes window available again for the bytes that the reader has taken, and ends the pause when the reader has
+    /// caught up.
     ///
-    /// The session gives a stream's window back in steps of half the window. It gives the connection's window back as
-    /// bytes arrive, so that a slow reader delays only its own stream. The memory for slow readers is bounded by the
-    /// windows of their streams.
+    /// The session sends WINDOW_UPDATE for a stream in steps of half the window. It sends WINDOW_UPDATE for the
+    /// connection as bytes arrive, so that a slow reader delays only its own stream. The memory for slow readers is
+    /// bounded by the windows of their streams.
     func readOn() {
         let taken = exchange.takeTaken()
         connection.consumed(taken.count, on: self)

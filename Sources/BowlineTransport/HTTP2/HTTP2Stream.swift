@@ -126,12 +126,12 @@ extension HTTP2Stream: DeadlineEntry {
         }
     }
 
-    /// Whether the network has taken bytes since the phase that ends now has begun. Bytes of this body count, and bytes
-    /// that are before it in the channel.
+    /// Whether the kernel has accepted bytes since the current phase began. Bytes of this body count, and bytes that
+    /// are before it in the channel.
     private var hasUploadProgress: Bool {
         if sending.hasProgress { return true }
         guard sending.bytesInChannel > 0 || waitsForChannel else { return false }
-        return connection.hasNetworkMoved(since: deadlines.idleSince)
+        return connection.hasKernelAccepted(since: deadlines.idleSince)
     }
 
     /// Whether the stream has something to send that the peer's windows allow.

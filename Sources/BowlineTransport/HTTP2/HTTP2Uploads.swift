@@ -71,10 +71,10 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
 
     // MARK: What the channel has
 
-    /// Whether the network has taken everything that was marked.
-    var isAllTaken: Bool { marks.isEmpty }
-    /// Whether flushed data still waits for the network.
-    var awaitsNetwork: Bool { marks.awaitsNetwork }
+    /// Whether the kernel has accepted everything that was marked.
+    var isAllAccepted: Bool { marks.isEmpty }
+    /// Whether flushed data still waits for the kernel.
+    var awaitsKernel: Bool { marks.awaitsKernel }
 
     /// Marks a PING that was written.
     mutating func wrotePing(_ number: UInt64) {
@@ -82,11 +82,11 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
     }
 
     /// Records that everything written so far is flushed. Returns a number for the flush. Pass it to
-    /// ``takenNext(upTo:)`` when the network has taken the flush. nil: the flush need not be tracked.
+    /// ``acceptedNext(upTo:)`` when the kernel has accepted the flush. nil: the flush need not be tracked.
     mutating func flushed() -> Int? { marks.flush() }
 
-    /// Removes and returns the next mark of a flush that the network has taken.
-    mutating func takenNext(upTo end: Int) -> HTTP2SentMarks<Stream>.Mark? { marks.next(upTo: end) }
+    /// Removes and returns the next mark of a flush that the kernel has accepted.
+    mutating func acceptedNext(upTo end: Int) -> HTTP2SentMarks<Stream>.Mark? { marks.next(upTo: end) }
 
     // MARK: Room
 
@@ -100,9 +100,9 @@ struct HTTP2Uploads<Stream: HTTP2UploadStream> {
 
     /// Removes and returns the next stream whose upload goes on: at most `limit` bytes of it wait to be written.
     ///
-    /// Bytes that are already in the channel do not count, so the uploads keep the channel full while the network takes
-    /// nothing. A new request then waits in the connection and not in the channel, so it can still move to another
-    /// connection.
+    /// Bytes that are already in the channel do not count, so the uploads keep the channel full while the kernel
+    /// accepts nothing. A new request then waits in the connection and not in the channel, so it can still move to
+    /// another connection.
     mutating func popUploadWithRoom(upTo limit: Int) -> Stream? {
         waiting.removeAll { !$0.isOpen || !$0.isWaitingForRoom }
         guard let index = waiting.firstIndex(where: { $0.sending.cost <= limit }) else { return nil }

@@ -96,8 +96,8 @@ final class OriginPools: Sendable {
         }
     }
 
-    /// Closes the surplus of idle connections, on one thread at a time, so that in a burst not every thread walks all
-    /// pools. A thread that finds a surplus while another thread is closing only counts it. The closing thread then
+    /// Closes the surplus of idle connections, on one thread at a time, so that in a burst not every thread searches
+    /// all pools. A thread that finds a surplus while another thread is closing only counts it. The closing thread then
     /// checks again, so no surplus stays.
     private func tooManyIdle() {
         guard surplusSightings.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue == 0 else { return }

@@ -2,10 +2,9 @@
 enum CloseReason: String, Sendable, Hashable, CaseIterable {
     /// It had been idle for `PoolConfiguration.idleTimeout`.
     case idleTimeout
-    /// It was the longest idle connection when another one became idle and the pool was at its limit of idle
-    /// connections.
+    /// It had been idle longest when another connection became idle and the pool was at its limit of idle connections.
     case idleCapacity
-    /// It was the longest idle connection of all origins when the limit over all origins was exceeded.
+    /// Of the connections of all origins, it had been idle longest when the limit over all origins was exceeded.
     case totalIdleCapacity
     /// It was older than `PoolConfiguration.maximumLifetime` when it became free, or while it was idle.
     case lifetimeExceeded

@@ -12,7 +12,7 @@ final class ConnectionPool: Sendable {
     /// Creates an empty pool. Nothing is dialled before the first request or `prewarm`.
     ///
     /// - Parameters:
-    ///   - random: Returns numbers from 0 up to 1, for lifetimes and for the delays of refills.
+    ///   - random: Returns numbers from 0 up to 1, for lifetimes and for the delays of dials for `minimumIdle`.
     ///   - idleCountChanged: Called without the lock, with the change in the number of idle connections. Calls from
     ///     several threads may arrive in any order; their sum is right.
     ///   - connectionRemoved: Called without the lock, for each connection that the pool has forgotten.
@@ -112,7 +112,7 @@ final class ConnectionPool: Sendable {
         driver.inspect { $0.isDialling(id) }
     }
 
-    /// Records that a connection is gone, idle or leased: the peer closed it, or the connection closed itself. Frees
+    /// Records that an idle or leased connection has ended: the peer closed it, or the connection closed itself. Frees
     /// its place for the next dial.
     ///
     /// Call this only after `connectionEstablished`. Does nothing if the pool itself closed the connection.
@@ -175,7 +175,7 @@ final class ConnectionPool: Sendable {
         driver.perform { $0.noByteReceived(on: id, since: leased, now: $1) }
     }
 
-    /// Closes the longest idle connection. Returns false if none is idle.
+    /// Closes the connection that has been idle longest. Returns false if none is idle.
     @discardableResult
     func evictOldestIdle(reason: CloseReason = .totalIdleCapacity) -> Bool {
         let random = driver.random()
@@ -188,7 +188,7 @@ final class ConnectionPool: Sendable {
         return isEvicted
     }
 
-    /// The instant since which the longest idle connection has been idle. `nil`: no connection is idle.
+    /// The earliest instant since which a connection has been idle. `nil`: no connection is idle.
     var oldestIdleSince: MonotonicInstant? {
         driver.inspect { $0.oldestIdleSince }
     }
@@ -214,8 +214,7 @@ final class ConnectionPool: Sendable {
     /// arrives before this step, the pool stays open. If it arrives after this step, it fails with `PoolError.closed`,
     /// and can use the pool that replaces this one.
     ///
-    /// - Parameter includingHopeless: Whether the pool is closed although it has to dial for `minimumIdle`, if these
-    ///   dials have failed many times in a row.
+    /// - Parameter includingHopeless: Whether to ignore dials for `minimumIdle` that have failed many times in a row.
     func closeIfCold(includingHopeless: Bool = false) -> Bool {
         var isClosed = false
         driver.perform {

@@ -71,9 +71,9 @@ private struct IdleLinks {
 
 /// All connections of a pool, and the order in which the idle ones were used.
 ///
-/// A connection keeps its position while it lives. An idle connection is in two linked lists: the list of all, and the
-/// list of its affinity. Taking the most recently used connection, closing the longest idle one and removing one from
-/// the middle cost a few memory writes each, without a search or an allocation.
+/// A connection keeps its position until it is removed. An idle connection is in two linked lists: the list of all, and
+/// the list of its affinity. Taking the most recently used connection, closing the one that has been idle longest and
+/// removing one from the middle cost a few memory writes each, without a search or an allocation.
 struct ConnectionTable {
     private struct Lane {
         let affinity: Int
@@ -150,7 +150,7 @@ struct ConnectionTable {
         _modify { yield &slots[position] }
     }
 
-    /// The longest idle connection.
+    /// The connection that has been idle longest.
     var oldestIdle: Int? {
         oldest < 0 ? nil : oldest
     }
@@ -161,7 +161,7 @@ struct ConnectionTable {
         return newer < 0 ? nil : newer
     }
 
-    /// The idle connections, the longest idle first.
+    /// The idle connections, beginning with the one that has been idle longest.
     var idlePositions: [Int] {
         Array(
             sequence(state: oldestIdle) { next in

@@ -7,7 +7,7 @@ struct Lease: Sendable {
     /// How many times the connection has been leased, including this lease.
     let uses: Int
 
-    /// When the connection last became free. `nil`: it comes straight from its dial.
+    /// When the connection last became free. `nil`: it has not been free since its dial.
     ///
     /// Also set for a connection that was dialled in advance and has not carried a request yet. Such a connection may
     /// have died unnoticed, like a reused one. So the resend policy uses this property and not `isReused`.

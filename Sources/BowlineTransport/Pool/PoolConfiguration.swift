@@ -4,7 +4,8 @@ struct PoolConfiguration: Sendable, Hashable {
     var isEnabled = true
     /// How long a connection may be idle before a timer closes it. Zero: no connection stays idle. Default: 90 s.
     var idleTimeout: Duration? = .seconds(90)
-    /// How many connections may be idle. At the limit, the longest idle one is closed. Default: 64, at least 0.
+    /// How many connections may be idle. At the limit, the one that has been idle longest is closed. Default: 64, at
+    /// least 0.
     var maximumIdle = 64
     /// How many connections may exist: active, idle and dialling together. Default: 256; less than 1 counts as 1.
     /// Retired connections, and those whose peer may be gone (doubted), take no new requests: up to

@@ -175,7 +175,7 @@ final class PoolDriver: Sendable {
         }
     }
 
-    /// Draws connection ids for the dials that are due, and starts the dials. The ids are drawn without the lock. If
+    /// Makes connection ids for the dials that are due, and starts the dials. The ids are made without the lock. If
     /// another event changes what is due meanwhile, some ids stay unused.
     private func startDials(_ count: Int) {
         guard state.withLock({ $0.claimDialling() }) else { return }

@@ -95,8 +95,8 @@ extension PoolStateMachine {
         table[position].seenAt.map { $0 <= instant } ?? true
     }
 
-    /// Closes the longest idle connection, if one is idle. Afterwards the pool does not dial for `minimumIdle` until
-    /// requests use its connections again.
+    /// Closes the connection that has been idle longest, if one is idle. Afterwards the pool does not dial for
+    /// `minimumIdle` until requests use its connections again.
     mutating func evictOldestIdle(
         _ reason: CloseReason,
         now: MonotonicInstant,
@@ -168,7 +168,8 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// Closes the pool if it is cold and has no dial to start, now or later. Returns whether the pool is closed.
+    /// Closes the pool if it has no connection, no dial and no waiting request, and no dial to start, now or later.
+    /// Returns whether the pool is closed.
     ///
     /// - Parameter includingHopeless: Whether to ignore dials for `minimumIdle` that have failed many times in a row.
     mutating func closeIfCold(

@@ -112,9 +112,9 @@ extension PoolStateMachine {
     /// Decides which waiters fail because a dial has failed.
     ///
     /// The first waiter fails, with two exceptions: other dials are under way for all waiters, or the dial started
-    /// before the waiter came. In the second case the pool dials again. Then the waiters after it fail too, up to the
-    /// first that has not seen the maximum of failed rounds (`DialRounds`). Finally, the waiters fail whose limit has
-    /// passed. Waiters that other dials cover never fail here.
+    /// before the waiter came. In the second case the pool dials again. Then the waiters after it fail too, in order,
+    /// until one has not seen the maximum of failed rounds (`DialRounds`). Finally, the waiters whose limit has passed
+    /// fail. Waiters that other dials cover never fail here.
     private mutating func failWaiters(_ error: any Error, dial: Int, _ effects: inout PoolEffects) {
         let covered = coverage(of: table.diallingCount)
         if waiters.count > covered, let first = waiters.first, first.dialsBefore < dial {

@@ -323,7 +323,8 @@ extension PoolStateMachine {
     private mutating func recordIdleStart(_ position: Int, keepAliveTimeout: Duration?, _ now: MonotonicInstant) {
         var expiry = configuration.idleTimeout.map { now.advanced(by: $0) }
         var reason = CloseReason.idleTimeout
-        // The server's clock started when it sent the response. One second allows for the transmission.
+        // The server measures the idle time from the moment when it sent the response. One second allows for the
+        // transmission.
         if let until = keepAliveTimeout.map({ now.advanced(by: $0 - .seconds(1)) }), expiry.map({ until < $0 }) ?? true
         {
             expiry = until

@@ -25,8 +25,8 @@ internal import BowlineCore
 /// | `closeAll`              | cancelled                | closed                   | closed            | –          |
 ///
 /// 1. An expired connection is closed instead, and the next one is taken.
-/// 2. At the limit, when the first waiter requires a fresh connection: the longest idle connection is closed
-///    (`replaced`). If none is idle, the oldest multiplexed connection in use retires (`replaced`).
+/// 2. At the limit, when the first waiter requires a fresh connection: the connection that has been idle longest is
+///    closed (`replaced`). If none is idle, the oldest multiplexed connection in use retires (`replaced`).
 /// 3. Leased to the first waiter, else idle. Closed when the pool drains or does not reuse connections.
 /// 4. The first waiter fails with the dial's error, unless other dials are under way for all waiters, or the waiter
 ///    came after the dial had started. Waiters without another dial fail too if they have seen the maximum of failed
@@ -42,9 +42,9 @@ internal import BowlineCore
 /// 8. An idle connection may be closed (`replaced`) to free its descriptor when the first waiter requires a fresh
 ///    connection.
 /// 9. Multiplexed connections only: one without a lease that allows no streams now, or is doubted.
-/// 10. After every event, while the pool exceeds its limit: the longest idle connection closes. If none is idle, a dial
-///     that no waiter needs is cancelled. If there is no such dial, a multiplexed connection in use retires, unless it
-///     is the last one that takes requests. The close reason is `replaced`.
+/// 10. After every event, while the pool exceeds its limit: the connection that has been idle longest closes. If none
+///     is idle, a dial that no waiter needs is cancelled. If there is no such dial, a multiplexed connection in use
+///     retires, unless it is the last one that takes requests. The close reason is `replaced`.
 ///
 /// A *multiplexed* connection (HTTP/2) is leased several times at once. It stays *leased* until its last lease ends.
 /// Its capacity can change. A *retired* connection gets no more leases and closes when its last lease ends.

@@ -1,6 +1,7 @@
 /// A connection as the pool sees it.
 ///
-/// A multiplexed connection is leased several times at once, up to its capacity; any other connection once.
+/// A multiplexed connection is leased several times at once, up to its capacity. Any other connection has at most one
+/// lease at a time.
 protocol PooledConnection: AnyObject, Sendable {
     /// The name that the dialer gave the connection.
     var id: ConnectionID { get }

@@ -196,7 +196,7 @@ private struct WaiterLine {
 
     mutating func insert(_ waiter: Waiter) {
         var position = places.count
-        // Ids are drawn before the lock is taken, so a waiter with a slightly higher id may be in line already.
+        // Ids are made before the lock is taken, so a waiter with a slightly higher id may be in line already.
         while position > 0, places[position - 1].id > waiter.id {
             position -= 1
         }

@@ -103,7 +103,7 @@ struct ChurnCall: Sendable, Hashable {
         return .answer
     }
 
-    /// The target; it contains the number, so that the server knows the call.
+    /// The target; it contains the number, so that the server recognises the call.
     var target: String { "churn?call=\(number)" }
 
     /// The call's number in a target; nil if there is none.

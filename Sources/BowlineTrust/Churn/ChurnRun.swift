@@ -14,8 +14,8 @@ final class ChurnRun: Sendable {
     private static let total = Duration.seconds(2)
     /// How much later than its deadline a call may end on a busy machine.
     private static let lateness = Duration.seconds(1)
-    /// By how many KiB the used memory may be larger after the run than before: for the samples, and for the memory
-    /// that event loops keep for later tasks.
+    /// The largest growth of the used memory during the run, in KiB. The samples need memory, and event loops keep
+    /// memory for later tasks.
     private static let memoryLimit = 4096
     /// How long to wait until the servers' callbacks and the kernel have closed the last descriptors.
     private static let patience = Duration.seconds(10)
@@ -112,7 +112,7 @@ final class ChurnRun: Sendable {
         }
     }
 
-    /// Makes a call, and cancels it at its drawn time.
+    /// Makes a call, and cancels it at the time that its plan says.
     private func outcome(of call: ChurnCall) async -> ChurnTally.Outcome {
         guard let cancelledAfter = call.cancelledAfter else { return await send(call) }
         return await withTaskGroup(of: ChurnTally.Outcome?.self) { group in
@@ -220,8 +220,8 @@ final class ChurnRun: Sendable {
         return leftovers
     }
 
-    /// Waits until the program uses about as much memory as before the run. Returns a description of the excess if it
-    /// stays.
+    /// Waits until the program uses about as much memory as before the run. Returns a description of the excess if the
+    /// memory stays above that.
     private static func memoryLeft(above baseline: Int?) async -> String? {
         guard let baseline else { return nil }
         try? await eventually("the memory of before", within: patience) {

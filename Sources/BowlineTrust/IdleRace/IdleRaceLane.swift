@@ -1,7 +1,7 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// Sends one request after another over its own connection, and waits for a drawn gap before each.
+/// Sends one request after another over its own connection, and waits for a random pause before each.
 struct IdleRaceLane: Sendable {
     let number: Int
     let requests: Int

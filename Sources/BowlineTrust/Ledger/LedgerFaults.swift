@@ -1,6 +1,6 @@
 internal import BowlineTesting
 
-/// The faults of the path between client and service, drawn per connection.
+/// The faults of the path between client and service. A seed determines the faults of each connection.
 ///
 /// Without TLS the path does not lose, duplicate or change a byte: the client could not detect an altered request or
 /// answer.

@@ -61,7 +61,7 @@ struct LedgerRequestPlan: Sendable, Hashable {
     }
 }
 
-/// The complete drawn plan of an episode.
+/// The complete plan of an episode.
 struct LedgerPlan: Sendable {
     var seed: UInt64
     var episode: Int
@@ -73,7 +73,7 @@ struct LedgerPlan: Sendable {
     var concurrency: Int
     /// The number of ended calls after which the client shuts down; nil: after all calls.
     var shutdownAfter: Int?
-    /// For how many milliseconds a shutdown during the run waits for calls in flight.
+    /// How long a shutdown during the run waits for calls in flight, in milliseconds.
     var shutdownLimit = 0
     /// The faults of the path; nil: the client dials the service directly.
     var faults: LedgerFaults?
@@ -97,8 +97,8 @@ struct LedgerPlan: Sendable {
     /// - Parameters:
     ///   - seed: The seed of the run.
     ///   - episode: The number of the episode in the run, from 0.
-    ///   - wire: The protocol; nil: drawn.
-    ///   - count: How many requests; nil: drawn, 150 to 400, fewer if few calls run at once.
+    ///   - wire: The protocol; nil: the seed determines it.
+    ///   - count: How many requests; nil: the seed determines it, 150 to 400, fewer if few calls run at once.
     static func drawn(seed: UInt64, episode: Int, wire: LedgerProtocol? = nil, count: Int? = nil) -> LedgerPlan {
         // Mixes the seed, so that episodes with neighbouring numbers have unrelated plans.
         var mixing = SeededRandom(seed: seed)

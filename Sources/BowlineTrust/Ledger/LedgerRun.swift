@@ -139,8 +139,8 @@ struct MemoryGrowth: Sendable, CustomStringConvertible {
 
     var growth: Int { (end ?? 0) - (begin ?? end ?? 0) }
 
-    /// By how many KiB the memory may grow in a run of this many requests: 16 MiB for the remains of the last episode,
-    /// and 32 bytes for each request.
+    /// The largest growth of the memory in a run of this many requests, in KiB. The last episode may leave 16 MiB, and
+    /// each request 32 bytes.
     static func limit(requests: Int) -> Int { 16_384 + requests / 32 }
 
     var description: String {

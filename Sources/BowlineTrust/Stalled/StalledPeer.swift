@@ -43,12 +43,12 @@ struct StalledPeer {
         }
     }
 
-    /// Uses up all windows, including the window that the client gives back meanwhile.
+    /// Uses up all windows, including the window that the client adds by WINDOW_UPDATE meanwhile.
     private mutating func fill() async throws {
         repeat {
             while !windows.isUsedUp {
                 guard let part = windows.take(upTo: Self.roundsPerWrite) else {
-                    // The connection's window is empty. The client gives it back as bytes arrive.
+                    // The connection's window is empty. The client sends WINDOW_UPDATE as bytes arrive.
                     guard try await readOn() else { return }
                     continue
                 }

@@ -42,8 +42,8 @@ struct StalledWindows: Sendable, Hashable {
         }
     }
 
-    /// Takes the bytes to send next from the windows: the same number, 1 to `limit`, on each stream that has a window;
-    /// nil: nothing may be sent.
+    /// Subtracts the next part to send from the windows and returns it. Each stream with an open window gets the same
+    /// number of bytes, 1 to `limit`. nil: nothing may be sent.
     mutating func take(upTo limit: Int) -> Part? {
         var open = streams.indices.filter { streams[$0].left > 0 }
         guard !open.isEmpty, connection > 0 else { return nil }

@@ -12,7 +12,7 @@ internal import NIOCore
 /// | HEADERS | remembers the stream, or refuses it |
 /// | HEADERS above the last stream of its GOAWAY | ignores the stream |
 /// | the end of a request | executes it, and answers it at the end of the turn |
-/// | the end of a turn | raises windows, changes settings, pauses, sends GOAWAY or cuts the connection, as drawn |
+/// | the end of a turn | raises windows, changes settings, pauses, sends GOAWAY or cuts the connection, as the seed determines |
 ///
 /// ``problems`` lists what the client did wrong: a stream number that does not rise, more streams than allowed, DATA
 /// beyond a window, a request with the fields or the body of another request.
@@ -22,7 +22,7 @@ struct StreamsPeer: Sendable {
         /// The numbers of the executed requests. The service records them before it sends a frame.
         var executed: [Int] = []
         var frames: [HTTP2WireFrame] = []
-        /// For how many milliseconds the peer neither reads nor writes after this turn; 0: no pause.
+        /// How long the peer neither reads nor writes after this turn, in milliseconds; 0: no pause.
         var pause = 0
         var end: End?
     }
@@ -235,7 +235,7 @@ struct StreamsPeer: Sendable {
         return turn
     }
 
-    /// Executes the complete requests, in a drawn order, and answers them.
+    /// Executes the complete requests, in a random order, and answers them.
     private mutating func answer(_ turn: inout Turn) {
         let whole = streams.filter(\.isWhole).shuffled(using: &random)
         guard !whole.isEmpty else { return }
@@ -281,7 +281,7 @@ struct StreamsPeer: Sendable {
         turn.pause = random.next(in: 1..<15)
     }
 
-    /// Sends the GOAWAY with the real last stream: the latest stream, or a drawn earlier one. It is never below an
+    /// Sends the GOAWAY with the real last stream: the latest stream, or a random earlier one. It is never below an
     /// executed or refused stream.
     private mutating func sayLast(_ turn: inout Turn) {
         let refusable = streams.indices.filter { streams[$0].id > highestDone }

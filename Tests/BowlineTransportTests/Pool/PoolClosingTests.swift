@@ -95,7 +95,7 @@ import Testing
         #expect(harness.wakeUp != nil)
     }
 
-    @Test("at maximumIdlePerOrigin the connection idle longest is closed and the returning one kept", .tags(.PO5))
+    @Test("at maximumIdlePerOrigin the least recently used connection closes and the returning one stays", .tags(.PO5))
     func idleCapacity() {
         let harness = MachineHarness { $0.maximumIdle = 2 }
         let ids = harness.leasedConnections(5)

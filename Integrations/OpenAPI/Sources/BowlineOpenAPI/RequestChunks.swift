@@ -17,13 +17,13 @@ extension RequestBody {
     }
 }
 
-/// The chunks of an operation's body as the network takes them.
+/// The chunks of an operation's body, in pieces of at most ``largestPiece`` bytes.
 struct RequestChunks: AsyncSequence, Sendable {
     typealias Element = ByteBuffer
     typealias Failure = any Error
 
-    /// A body often is one chunk. It goes out in pieces of at most so many bytes, so that a peer that takes none is noticed
-    /// and one that is slow is not taken for it.
+    /// A body is often one chunk. With pieces of this size, an upload makes progress with each piece. So
+    /// `timeouts.bodyIdle` ends an upload to a peer that reads nothing, and does not end an upload to a slow peer.
     static let largestPiece = 131_072
 
     let body: HTTPBody

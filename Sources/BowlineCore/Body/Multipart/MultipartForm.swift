@@ -63,8 +63,7 @@ public struct MultipartForm: Sendable {
         parts.append(Part(name, body: file, fileName: fileName, contentType: contentType))
     }
 
-    /// Returns a boundary of 128 random bits. They are too many for a part to contain the boundary by chance, or for an
-    /// attacker to guess it.
+    /// Returns a boundary of 128 random bits. No part contains that boundary by chance, and no attacker can guess it.
     private static func randomBoundary() -> String {
         var generator = SystemRandomNumberGenerator()
         let digits = (0..<2).map { _ in

@@ -18,8 +18,8 @@ package struct HTTP1Limits: Sendable, Hashable {
     /// The most bytes of a chunk's line besides the chunk's size and the line end: extensions and leading zeros.
     /// Default 4 KiB.
     package var maximumChunkExtensionBytes = 4 * 1024
-    /// By how many bytes the extensions and leading zeros of a body may exceed the data that the body has delivered.
-    /// Default 16 KiB.
+    /// The most bytes of extensions and leading zeros in a body, in addition to as many bytes as the body has
+    /// delivered. Default 16 KiB.
     package var maximumChunkExtensionSurplus = 16 * 1024
     /// The most codings that `Content-Encoding` may list. More would be an attack on the decoder. Default 16.
     package var maximumContentCodings = 16

@@ -48,8 +48,8 @@ package struct HTTP1ResponseParser: Sendable {
     private var chunks = HTTP1ChunkScanner()
     private var trailers = HTTP1FieldScanner(isTrailer: true, startingAt: 0)
     private var informationalCount = 0
-    /// Whether a 1xx said `close`. By RFC 9112 §9.3 only the most recent message counts. Closing also after a 1xx is
-    /// safe.
+    /// Whether a 1xx said `close`. By RFC 9112 §9.3 only the most recent message counts. It is safe to close after a
+    /// 1xx too.
     private var informationalCloses = false
     private var hasReceivedEOF = false
 

@@ -23,10 +23,10 @@ package struct HTTP2FrameWriter: Sendable {
     /// How many bytes ``take()`` would return.
     package var byteCount: Int { buffer.readableBytes }
 
-    /// Returns everything that was written since the last call. nil: nothing was.
+    /// Returns everything that was written since the last call. nil: nothing was written.
     ///
-    /// The caller reads the buffer and releases it. The writer uses the memory again after the release, so writing to
-    /// the buffer would copy it.
+    /// The caller reads the buffer and releases it. Then the writer reuses the memory. Do not write to the buffer: that
+    /// would copy all of it.
     package mutating func take() -> ByteBuffer? {
         guard buffer.readableBytes > 0 else { return nil }
         let taken = buffer

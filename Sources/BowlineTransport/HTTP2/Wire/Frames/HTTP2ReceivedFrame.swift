@@ -19,8 +19,8 @@ package enum HTTP2ReceivedFrame: Sendable, Equatable {
     case reset(stream: Int, code: HTTP2ErrorCode)
     case settings([HTTP2SettingEntry])
     case settingsAcknowledgement
-    /// PUSH_PROMISE and the CONTINUATION frames after it. The section is dropped, so the HPACK table is out of step
-    /// afterwards. The session must refuse it as an error of the connection.
+    /// PUSH_PROMISE and the CONTINUATION frames after it. The section is dropped, so the HPACK table differs from the
+    /// peer's table afterwards. The session must refuse it as an error of the connection.
     case pushPromise(stream: Int)
     case ping(UInt64)
     case pong(UInt64)

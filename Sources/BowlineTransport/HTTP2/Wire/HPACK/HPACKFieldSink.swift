@@ -47,8 +47,8 @@ struct HPACKFieldSink {
         return memory + written
     }
 
-    /// Adds the field that the caller has written to the memory from ``room(for:)``: the name, with the value directly
-    /// behind it.
+    /// Adds the field that the caller has written to the memory from ``room(for:)``: the name, and the value directly
+    /// after it.
     @inline(__always)
     mutating func store(nameCount: Int, valueCount: Int) {
         let start = UInt32(truncatingIfNeeded: offset &+ written)

@@ -210,9 +210,9 @@ package struct HPACKSectionDecoder: Sendable {
         return Literal(index: index, entry: entry, name: name, value: value, isIndexed: indexPrefix == 6)
     }
 
-    /// Inserts a literal that is beyond the limits into the table. A literal that is larger than the table only empties
-    /// it. Any other is first decoded into separate memory, because its name may be in an entry that the insertion
-    /// evicts (RFC 7541 §4.4).
+    /// Inserts a literal into the table, although the literal exceeds the limits of the section. A literal that is
+    /// larger than the table only empties the table. Any other literal is first decoded into separate memory, because
+    /// its name may be in an entry that the insertion evicts (RFC 7541 §4.4).
     private mutating func insertUnstored(_ literal: Literal, nameCount: Int, valueCount: Int) {
         guard literal.isIndexed else { return }
         guard table.canHold(nameCount + valueCount) else {

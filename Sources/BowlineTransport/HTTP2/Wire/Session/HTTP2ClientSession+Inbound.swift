@@ -103,14 +103,15 @@ extension HTTP2ClientSession {
             throw HTTP2Violation(
                 .flowControlError, .stream(stream), "DATA beyond the stream's window", rule: "RFC 9113 §6.9")
         }
-        // No reader takes padding, so its part of the window is given back here.
+        // No reader takes padding, so its part of the window is made available again here.
         if windowBytes > count { streams[index].receiveWindow.consumed(windowBytes - count) }
         if endsStream { streams.remoteEnded(at: index) } else { giveBack(at: index) }
         guard count > 0 || endsStream else { return nil }
         return .data(stream: stream, bytes, endsStream: endsStream)
     }
 
-    /// Counts bytes of a DATA frame in the connection's window. They are given back when the output is taken.
+    /// Counts bytes of a DATA frame in the connection's window. WINDOW_UPDATE for them is written when the output is
+    /// taken.
     private mutating func countInConnection(_ count: Int) throws(HTTP2Violation) {
         guard receiveWindow.received(count) == .counted else {
             throw HTTP2Violation(

@@ -4,8 +4,8 @@ package import NIOCore
 /// The client's side of one HTTP/2 connection (RFC 9113), without a socket. It takes received bytes, and returns events
 /// and bytes to send.
 ///
-/// The session knows streams by number. It keeps no request, no body and no waiter. A body's bytes are in an event or
-/// in the output. The caller asks ``sendable(on:)`` before it passes more bytes to ``send(_:endsStream:on:)``.
+/// The session identifies streams by number. It keeps no request, no body and no waiter. A body's bytes are in an event
+/// or in the output. The caller asks ``sendable(on:)`` before it passes more bytes to ``send(_:endsStream:on:)``.
 ///
 /// Call ``start()`` first. Then pass the bytes that were read to ``receive(_:)``, take events from ``nextEvent(now:)``
 /// until it returns nil, and write the buffer that ``takeOutput()`` returns. ``HTTP2StreamState`` describes the states
@@ -352,10 +352,10 @@ package struct HTTP2ClientSession: ~Copyable, Sendable {
 
     // MARK: Receiving
 
-    /// Gives the stream's window back for `count` bytes that the reader has taken or that were dropped, in steps of
-    /// half the window.
+    /// Records `count` bytes that the reader has taken or that were dropped. Writes WINDOW_UPDATE for the stream in
+    /// steps of half the window.
     ///
-    /// The connection's window is given back as bytes arrive, so that a slow reader delays only its own stream.
+    /// WINDOW_UPDATE for the connection is written as bytes arrive, so that a slow reader delays only its own stream.
     package mutating func consumed(_ count: Int, on stream: Int) {
         guard let index = streams.index(of: stream), streams[index].state.isOpen else { return }
         streams[index].receiveWindow.consumed(count)

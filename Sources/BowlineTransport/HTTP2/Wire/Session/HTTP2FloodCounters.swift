@@ -8,8 +8,8 @@ struct HTTP2FloodCounters: Sendable {
     /// How many WINDOW_UPDATE frames of the peer do not count after one of our DATA frames, or after we open a stream:
     /// one for the stream and one for the connection.
     private static let updatesPerFrame = 2
-    /// The number of sent bytes that explains one more WINDOW_UPDATE. Some servers give the window back in steps of 256
-    /// bytes, each with one update for the stream and one for the connection.
+    /// The number of sent bytes that explains one more WINDOW_UPDATE. Some servers send WINDOW_UPDATE after every 256
+    /// bytes, one for the stream and one for the connection.
     private static let bytesPerUpdate = 128
     /// The number of sent bytes that explains one more PING, in addition to one PING for each send. It is the usual
     /// size of DATA frames in a large upload.

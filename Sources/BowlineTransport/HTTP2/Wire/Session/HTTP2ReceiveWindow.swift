@@ -3,9 +3,9 @@
 /// Each byte of the window is in one of four parts, which always add up to `size`:
 /// - *available*: the peer may send it;
 /// - *held*: the reader has not taken it yet;
-/// - *owed*: the next WINDOW_UPDATE will give it back to the peer;
-/// - *promised*: a WINDOW_UPDATE gave it back while a DATA frame was arriving. That frame must fit into the bytes that
-///   were available before.
+/// - *owed*: the next WINDOW_UPDATE will make it available;
+/// - *promised*: WINDOW_UPDATE was written for it while a DATA frame was arriving. That frame must fit into the bytes
+///   that were available before.
 struct HTTP2ReceiveWindow: Sendable, Hashable {
     /// A WINDOW_UPDATE is due when this part of the window is owed: with 2, half of it. So the peer has half a window
     /// left while the update is on its way, and there are at most two updates per window.

@@ -7,6 +7,9 @@
 /// answer a PING before they send DATA that they had queued. Only the latest ``rememberedLimit`` such streams are
 /// remembered.
 ///
+/// A reset stream is *covered* when a PING was sent after the reset: the answer to that PING frees its place. Before,
+/// it is *uncovered*.
+///
 /// | event | open | reset, uncovered | reset, covered | reset, without a place |
 /// |---|---|---|---|---|
 /// | `reset` | uncovered | – | – | – |

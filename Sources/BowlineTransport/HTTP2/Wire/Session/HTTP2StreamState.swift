@@ -35,8 +35,8 @@ enum HTTP2StreamState: Sendable, Hashable, CaseIterable {
     case halfClosedLocal
     /// The peer has ended the response.
     case halfClosedRemote
-    /// One side has reset the stream, or a GOAWAY has ended it. Frames that the peer sent before it knew may still
-    /// arrive.
+    /// One side has reset the stream, or a GOAWAY has ended it. Frames that the peer sent before it knew of the end may
+    /// still arrive.
     case reset
     /// The same as `reset`, but the peer had ended the stream, so that no frame may arrive.
     case resetEnded
