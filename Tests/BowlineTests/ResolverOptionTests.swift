@@ -47,7 +47,7 @@ struct ResolverOptionTests {
     func fixed() async throws {
         let address = try #require(IPAddress("127.0.0.1"))
         try await withClient(FixedAddresses(["API.test": [address]])) { client, server in
-            #expect(try await client.fetch("/").text == "x")
+            #expect(try await Self.text("/", client) == "x")
             #expect(server.requests.first?.head.contains("Host: api.test:\(server.port)\r\n") == true)
         }
     }
@@ -67,8 +67,8 @@ struct ResolverOptionTests {
     func notLookedUp() async throws {
         let resolver = Recording([])
         try await withClient(resolver) { client, server in
-            #expect(try await client.fetch("http://127.0.0.1:\(server.port)/").text == "x")
-            #expect(try await client.fetch("http://localhost:\(server.port)/").text == "x")
+            #expect(try await Self.text("http://127.0.0.1:\(server.port)/", client) == "x")
+            #expect(try await Self.text("http://localhost:\(server.port)/", client) == "x")
             #expect(resolver.count == 0)
         }
     }
@@ -90,5 +90,9 @@ struct ResolverOptionTests {
             #expect(error.code == .nameResolutionFailed)
             #expect((error.underlying as? NameLookupError)?.reason == .noAddress)
         }
+    }
+
+    private static func text(_ url: String, _ client: ServiceClient) async throws -> String {
+        try await client.fetch(url).text
     }
 }
