@@ -7,8 +7,13 @@ extension TestClock {
     /// Runs `operation`; once `isReady` has returned, moves the clock from one deadline to the next until it has ended.
     ///
     /// Times are exact if only one limit is set, because then nothing else moves the clock.
+    ///
+    /// - Parameter last: The clock is not moved beyond this instant. So a later limit cannot pass while the code that
+    ///   ends the operation waits for a thread.
     func run<Success: Sendable>(
-        _ operation: @escaping @Sendable () async throws -> Success, once isReady: () async throws -> Void = {}
+        _ operation: @escaping @Sendable () async throws -> Success,
+        noLaterThan last: MonotonicInstant = .distantFuture,
+        once isReady: () async throws -> Void = {}
     ) async throws -> Result<Success, any Error> {
         let done = Gate()
         let task = Task {
@@ -19,7 +24,7 @@ extension TestClock {
             try await isReady()
             try await eventually("the end of what the clock drives") {
                 if done.isOpen { return true }
-                advanceToNextDeadline()
+                if let next = nextDeadline, next <= last { advanceToNextDeadline() }
                 return done.isOpen
             }
         } catch {
@@ -32,10 +37,11 @@ extension TestClock {
 
     /// Like ``run(_:once:)``, for an operation that must fail with a `ServiceError`.
     func failure<Success: Sendable>(
-        of operation: @escaping @Sendable () async throws -> Success, once isReady: () async throws -> Void = {},
-        sourceLocation: SourceLocation = #_sourceLocation
+        of operation: @escaping @Sendable () async throws -> Success,
+        noLaterThan last: MonotonicInstant = .distantFuture,
+        once isReady: () async throws -> Void = {}, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws -> ServiceError {
-        let result = try await run(operation, once: isReady)
+        let result = try await run(operation, noLaterThan: last, once: isReady)
         let error = #expect(throws: ServiceError.self, sourceLocation: sourceLocation) { _ = try result.get() }
         return try #require(error, sourceLocation: sourceLocation)
     }

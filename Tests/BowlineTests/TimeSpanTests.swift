@@ -94,9 +94,11 @@ struct TimeSpanTests {
                 $0.timeouts.total = .seconds(8)
                 $0.middleware.perCall = [Twice(gate: Gate(isOpen: true))]
             }
-            let error = try await clock.failure {
-                try await client.fetch("/")
-            } once: {
+            // The middleware's own limit would pass one second after the whole request's limit.
+            let last = clock.now.advanced(by: .milliseconds(8010))
+            let error = try await clock.failure(
+                of: { try await client.fetch("/") }, noLaterThan: last
+            ) {
                 try await server.waitForRequests(count: 1)
                 clock.advanceToNextDeadline()
                 try await server.waitForRequests(count: 2)
