@@ -12,7 +12,7 @@ internal import NIOSSL
 /// | secure the proxy | ``SecureStep`` | TLS to the proxy |
 /// | tunnel | ``OpenTunnel``: CONNECT or SOCKS5 | proxies, except for `http` through an HTTP proxy |
 /// | secure | ``SecureStep`` | `https` |
-/// | negotiate | ``negotiated(_:_:)``: HTTP/1.1 or HTTP/2 | all |
+/// | negotiate | ``negotiated(_:_:)``: HTTP/1.1 or HTTP/2 (ALPN) | `https` |
 ///
 /// The dial has one time limit for all steps (`timeouts.connect`), one cancellation and one place in the census. It ends
 /// once, with an error or with a channel that is ready for a connection's handler. It closes all other channels that it
@@ -275,25 +275,25 @@ final class Dial: @unchecked Sendable {
 
     private func secureOrigin(_ channel: any Channel, _ trust: Trust) {
         guard let context = trust.origin else {
-            negotiated(nil, channel)
+            ready(channel, isHTTP2: environment.options.http2.negotiation == .http2Only && !route.isForwarded)
             return
         }
         begin(.secure)
-        secure(channel, environment.tls, context, host: nil) { name in
+        secure(channel, environment.tls, context, host: nil) { secured in
             self.tlsDuration = self.duration()
-            self.negotiated(name, channel)
+            self.negotiated(secured, channel)
         }
     }
 
     /// - Parameter host: The host of the proxy; nil: the origin.
     private func secure(
         _ channel: any Channel, _ tls: TLSContext, _ context: NIOSSLContext, host: String?,
-        then next: @escaping (String?) -> Void
+        then next: @escaping (SecureStep.Secured) -> Void
     ) {
         SecureStep.begin(on: channel, host: host ?? origin.host, tls, context) { result in
             guard !self.isOver else { return }
             switch result {
-            case .success(let name): next(name)
+            case .success(let secured): next(secured)
             case .failure(let error): self.fail(error)
             }
         }
@@ -301,19 +301,17 @@ final class Dial: @unchecked Sendable {
 
     // MARK: negotiate
 
-    /// Ends the dial when the protocol is known: from ALPN (RFC 7301) with TLS, by prior knowledge without TLS.
-    private func negotiated(_ name: String?, _ channel: any Channel) {
+    /// Ends the dial when ALPN has chosen the protocol (RFC 7301). Without TLS, the protocol is known before.
+    private func negotiated(_ secured: SecureStep.Secured, _ channel: any Channel) {
         let negotiation = environment.options.http2.negotiation
-        switch name {
-        case "h2" where origin.scheme == .https && negotiation != .http1Only:
-            guard forbidRenegotiation(on: channel) else {
+        switch secured.protocolName {
+        case "h2" where negotiation != .http1Only:
+            // RFC 9113 §9.2.1. The peer may have asked already.
+            if environment.tls.mayRenegotiate, !secured.boundary.forbidRenegotiation() {
                 fail(TLSFailure(.renegotiation))
-                return
+            } else {
+                ready(channel, isHTTP2: true)
             }
-            ready(channel, isHTTP2: true)
-        // An HTTP proxy that gets each request itself speaks HTTP/1.1.
-        case nil where origin.scheme == .http:
-            ready(channel, isHTTP2: negotiation == .http2Only && !route.isForwarded)
         case nil, "", "http/1.1":
             guard negotiation != .http2Only else {
                 fail(DialFailure.http2NotOffered)
@@ -322,16 +320,6 @@ final class Dial: @unchecked Sendable {
             ready(channel, isHTTP2: false)
         default: fail(DialFailure.unexpectedProtocol)
         }
-    }
-
-    /// Forbids TLS renegotiation after ALPN has chosen HTTP/2, where it is not allowed (RFC 9113 §9.2.1).
-    ///
-    /// - Returns: false if the peer has already asked for a renegotiation.
-    private func forbidRenegotiation(on channel: any Channel) -> Bool {
-        let pipeline = channel.pipeline.syncOperations
-        guard environment.tls.mayRenegotiate, (try? pipeline.nioSSL_tlsVersion()) == .tlsv12 else { return true }
-        guard let boundary = try? pipeline.handler(type: TLSRecordBoundary.self) else { return false }
-        return boundary.forbidRenegotiation()
     }
 
     private func ready(_ channel: any Channel, isHTTP2: Bool) {

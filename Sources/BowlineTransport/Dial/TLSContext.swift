@@ -143,25 +143,31 @@ final class TLSContext: Sendable {
     /// The handshake does not complete before the checks, so a wrong peer receives nothing of a request. With TLS 1.2,
     /// the peer may receive our certificate before the checks. With TLS 1.3, ``DialWaiter`` drops the flight that
     /// contains it.
+    ///
+    /// - Returns: The handlers. A channel over TLS to a proxy may have other handlers of the same types.
     func addHandlers(
         for host: String, with context: NIOSSLContext, to pipeline: ChannelPipeline.SynchronousOperations
-    ) throws {
+    ) throws -> TLSHandlers {
         let identity = identity(for: host)
         let check = PeerCheck(
             host: identity.host, identity: options.verification == .full ? identity : nil, pins: pins,
             verification: options.verifyPeer)
-        try pipeline.addHandler(TLSRecordBoundary())
+        let boundary = TLSRecordBoundary()
+        try pipeline.addHandler(boundary)
         let isDisabled = options.verification == .disabled
         let gate = check.verification != nil || (isDisabled && !check.isEmpty) ? PeerGate() : nil
         if let gate { try pipeline.addHandler(gate) }
         let name = identity.serverName
+        let tls: NIOSSLClientHandler
         if check.isEmpty {
-            try pipeline.addHandler(try NIOSSLClientHandler(context: context, serverHostname: name))
+            tls = try NIOSSLClientHandler(context: context, serverHostname: name)
         } else if isDisabled, let gate {
-            try pipeline.addHandler(try Self.handlerWithoutChainCheck(context, name, check, gate))
+            tls = try Self.handlerWithoutChainCheck(context, name, check, gate)
         } else {
-            try pipeline.addHandler(try Self.handler(context, name, check, gate))
+            tls = try Self.handler(context, name, check, gate)
         }
+        try pipeline.addHandler(tls)
+        return TLSHandlers(boundary: boundary, gate: gate, tls: tls)
     }
 
     /// Makes a handler that runs `check` when BoringSSL has completed the handshake.
@@ -215,6 +221,14 @@ final class TLSContext: Sendable {
         }
         return try NIOSSLClientHandler(context: context, serverHostname: name, customVerificationCallback: callback)
     }
+}
+
+/// The handlers of one TLS session, in their order from the network.
+struct TLSHandlers {
+    let boundary: TLSRecordBoundary
+    /// Runs the program's own check of the peer; nil: there is none.
+    let gate: PeerGate?
+    let tls: NIOSSLClientHandler
 }
 
 extension PresentedName {
