@@ -66,7 +66,7 @@ final class OriginPools: Sendable {
     }
 
     private func makePool(for route: Route) -> ConnectionPool {
-        let dialer = OriginDialer(route, environment: environment)
+        let dialer = RouteDialer(route, environment: environment)
         var configuration = configuration
         configuration.expectation = expectation(for: route)
         let pool = ConnectionPool(
