@@ -22,7 +22,7 @@ PATH = [
     ]),
     ("the transport", [
         ("PooledTransport.send", "makes a CheckedRequest; decides about a resend", None),
-        ("OriginPools, ConnectionPool.lease", "a free connection, or a place in the queue",
+        ("RoutePools, ConnectionPool.lease", "a free connection, or a place in the queue",
          ("RouteDialer", "dials a new connection")),
         ("Exchange", "the caller's side of one request", None),
         ("HTTPConnection", "the event loop's side", None),
