@@ -5,7 +5,7 @@ internal import NIOPosix
 /// Carries attempts over pooled connections. If a request failed because its connection was dead, resends it once.
 package final class PooledTransport: ServiceTransport {
     let environment: TransportEnvironment
-    let pools: OriginPools
+    let pools: RoutePools
     /// How many connections had been closed when the drain began.
     private let closedBeforeDrain = Guarded(Int?.none)
 
@@ -15,7 +15,7 @@ package final class PooledTransport: ServiceTransport {
     ///   event loops cannot be made because there are too few descriptors or threads.
     package init(options: TransportOptions) throws {
         environment = try TransportEnvironment(options: options, group: SingletonLoops.group())
-        pools = OriginPools(environment: environment)
+        pools = RoutePools(environment: environment)
     }
 
     /// Warnings about the environment's variables, for the log, once.

@@ -1,7 +1,8 @@
 /// The connections of a client's pool at one moment.
 public struct PoolSnapshot: Sendable {
     /// The origins that have a pool now, sorted by name. The pool of an origin with no connection, dial or waiting
-    /// request is removed, so that origin is not included.
+    /// request is removed, so that origin is not included. An origin has several entries if its requests use several
+    /// proxies.
     public let origins: [OriginPoolSnapshot]
     /// Connections opened since the client was made, including connections of pools that were removed.
     public let opened: Int

@@ -121,7 +121,8 @@ public struct PhaseTimings: Sendable, Hashable {
     public var resolve: Duration? { dialTimings?.resolve }
     /// How long the dial took from the first address to a connected socket (TCP). nil: there was no dial.
     public var connect: Duration? { dialTimings?.connect }
-    /// How long the proxy took: TLS with the proxy and the tunnel to the origin. nil: the dial had neither.
+    /// How long the proxy took: TLS with the proxy and the tunnel to the origin. With `socks5://` this includes the
+    /// look-up of the origin's name. nil: the dial had neither.
     public var tunnel: Duration? { dialTimings?.tunnel }
     /// How long the TLS handshake with the origin took. nil: there was none.
     public var tls: Duration? { dialTimings?.tls }

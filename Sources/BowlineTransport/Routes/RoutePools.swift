@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Synchronization
 
-/// The number of idle connections of all origins, and its limit.
+/// The number of idle connections of all routes, and its limit.
 private final class IdleCount: Sendable {
     private let maximum: Int
     private let count = Atomic(0)
@@ -19,9 +19,9 @@ private final class IdleCount: Sendable {
     }
 }
 
-/// The pools of all origins. Finds an origin's pool, limits the total number of idle connections, and removes *cold*
-/// pools: pools without a connection, a dial or a waiting request.
-final class OriginPools: Sendable {
+/// The pools of all routes. Finds a route's pool, limits the total number of idle connections, and removes *cold* pools:
+/// pools without a connection, a dial or a waiting request.
+final class RoutePools: Sendable {
     fileprivate struct State {
         var pools: [Route: ConnectionPool] = [:]
         var isDraining = false
@@ -66,7 +66,7 @@ final class OriginPools: Sendable {
     }
 
     private func makePool(for route: Route) -> ConnectionPool {
-        let dialer = OriginDialer(route, environment: environment)
+        let dialer = RouteDialer(route, environment: environment)
         var configuration = configuration
         configuration.expectation = expectation(for: route)
         let pool = ConnectionPool(
@@ -74,7 +74,7 @@ final class OriginPools: Sendable {
             dialer: dialer,
             clock: environment.clock,
             random: environment.options.random,
-            // Runs twice per request. Changes the counter, and calls `OriginPools` only above the limit.
+            // Runs twice per request. Changes the counter, and calls `RoutePools` only above the limit.
             idleCountChanged: { [idle, weak self] change in
                 if idle.change(by: change) { self?.tooManyIdle() }
             },
@@ -86,7 +86,7 @@ final class OriginPools: Sendable {
         return pool
     }
 
-    /// Returns what kind of connection a dial to the origin is expected to make.
+    /// Returns what kind of connection a dial over the route is expected to make.
     private func expectation(for route: Route) -> DialExpectation {
         switch environment.options.http2.negotiation {
         case .http1Only: .single
@@ -109,7 +109,7 @@ final class OriginPools: Sendable {
             .exchanged
     }
 
-    /// Closes idle connections, of any origin and the longest idle first, until their total is within the limit.
+    /// Closes idle connections, of any route and the longest idle first, until their total is within the limit.
     private func closeSurplus() {
         guard idle.isTooHigh else { return }
         let pools = state.withLock { Array($0.pools.values) }
@@ -178,10 +178,10 @@ private struct RetiredCounts {
     }
 }
 
-extension OriginPools.State {
+extension RoutePools.State {
     /// Removes a pool that has become cold, and closes it in the same step. A request that has just found the pool is
     /// refused there and gets another pool. A cold pool has nothing to close, so none of its effects needs the lock of
-    /// `OriginPools`.
+    /// `RoutePools`.
     mutating func remove(_ pool: ConnectionPool, of route: Route, includingHopeless: Bool = false) -> Bool {
         guard pool.closeIfCold(includingHopeless: includingHopeless) else { return false }
         retired.add(pool.snapshot())

@@ -34,7 +34,7 @@ package struct TransportOptions: Sendable {
     package init() {}
 }
 
-/// The state and the options that all origins of a client share.
+/// The state and the options that all routes of a client share.
 final class TransportEnvironment: Sendable {
     let options: TransportOptions
     let loops: ClientLoops

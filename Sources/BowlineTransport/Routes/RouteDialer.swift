@@ -2,7 +2,7 @@ internal import BowlineCore
 internal import NIOCore
 
 /// Dials for the pool of one route, and makes connections from the channels.
-final class OriginDialer: ConnectionDialer {
+final class RouteDialer: ConnectionDialer {
     private struct State {
         weak var pool: ConnectionPool?
         var link: OriginLink?
