@@ -68,7 +68,10 @@ struct AddressHistoryTests {
         }
         #expect(failures.count == 3)
         #expect(numbers(failures.ordered(addresses, now: start.advanced(by: .seconds(4))).addresses) == [1, 2, 3, 4])
-        #expect(numbers(failures.ordered(addresses.reversed(), now: start.advanced(by: .seconds(4))).addresses) == [1, 4, 3, 2])
+        #expect(
+            numbers(failures.ordered(addresses.reversed(), now: start.advanced(by: .seconds(4))).addresses) == [
+                1, 4, 3, 2,
+            ])
         // At 63 s only the failure of 3 s counts.
         failures.failed(addresses[0], now: start.advanced(by: .seconds(63)))
         #expect(failures.count == 2)

@@ -79,7 +79,8 @@ struct Timeline: Sendable, Hashable {
         of timings: PhaseTimings, from start: MonotonicInstant, to end: MonotonicInstant
     ) -> [(name: String, end: MonotonicInstant)] {
         let durations = [
-            ("resolve", timings.resolve), ("connect", timings.connect), ("tunnel", timings.tunnel), ("TLS", timings.tls),
+            ("resolve", timings.resolve), ("connect", timings.connect), ("tunnel", timings.tunnel),
+            ("TLS", timings.tls),
         ]
         var steps: [(name: String, end: MonotonicInstant)] = []
         for (name, duration) in durations {

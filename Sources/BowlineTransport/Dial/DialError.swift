@@ -108,6 +108,8 @@ extension ServiceError {
         case .cancelled: return (.connectFailed, "the dial was given up")
         case .otherFamily(let local):
             return (.connectFailed, "connection.localAddress (\(local)) is of the other family")
+        case .noLocalAddress(let local):
+            return (.connectFailed, "connection.localAddress (\(local)) is not an address of this machine")
         case .http2NotOffered:
             return (.tlsHandshakeFailed, "the peer does not offer HTTP/2 (http2.negotiation)")
         case .noSettings:

@@ -113,6 +113,8 @@ enum DialFailure: Error {
     case cancelled
     /// The peer's address is not of the family of `connection.localAddress`.
     case otherFamily(local: IPAddress)
+    /// This machine does not have the address of `connection.localAddress`.
+    case noLocalAddress(IPAddress)
     case unexpectedProtocol
     /// HTTP/2 was required, and the peer speaks HTTP/1.1 only.
     case http2NotOffered

@@ -45,7 +45,8 @@ final class PreparedRequest: Sendable {
     /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong; `requestBodyConsumed` if
     ///   the body is a one-shot stream that was sent before.
     init(
-        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant, proxies: ProxySelection = .direct,
+        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant,
+        proxies: ProxySelection = .direct,
         isPooled: Bool
     ) throws {
         self.context = context

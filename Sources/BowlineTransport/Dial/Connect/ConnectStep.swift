@@ -1,4 +1,5 @@
 internal import BowlineCore
+internal import BowlinePlatform
 internal import NIOCore
 internal import NIOPosix
 
@@ -164,9 +165,11 @@ final class ConnectStep: @unchecked Sendable {
     private func failed(_ attempt: ConnectStateMachine.Attempt, _ error: any Error, port: Int) {
         guard !isOver else { return }
         channels[attempt.id.value] = nil
+        let error = localAddressFailure(error) ?? error
         let kind = ConnectFailure.Kind(error)
         let now = timer.now
-        if kind != .resources { environment.addressHistory.failed(attempt.address, now: now) }
+        // A failure of this machine says nothing about the address.
+        if kind != .resources, !(error is DialFailure) { environment.addressHistory.failed(attempt.address, now: now) }
         apply(machine.attemptFailed(attempt.id, error, kind, now: now), port: port)
     }
 
@@ -215,6 +218,14 @@ final class ConnectStep: @unchecked Sendable {
         guard let local = environment.options.connection.localAddress else { return nil }
         guard local.family == remote.family else { throw DialFailure.otherFamily(local: local) }
         return try SocketAddress(local, port: 0)
+    }
+
+    /// Returns the failure if this machine does not have the local address; nil: the error has another cause.
+    private func localAddressFailure(_ error: any Error) -> DialFailure? {
+        guard let local = environment.options.connection.localAddress,
+            (error as? IOError)?.errnoCode == EADDRNOTAVAIL
+        else { return nil }
+        return .noLocalAddress(local)
     }
 
     private func fail(_ error: any Error) {
