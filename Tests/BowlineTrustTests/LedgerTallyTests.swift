@@ -12,7 +12,8 @@ struct LedgerTallyTests {
     }
 
     @Test(
-        "The table has a row for each protocol and route, with each call in one column, and the latest call against its deadline")
+        "The table has a row for each protocol and route, with each call in one column, and the latest call against its deadline"
+    )
     func rows() throws {
         let answer = LedgerAnswer(status: 200, id: 1, saysExecuted: true, body: .empty)
         let rejection = LedgerAnswer(status: 503, id: 1, saysExecuted: false, body: .empty)
