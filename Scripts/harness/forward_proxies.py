@@ -1,4 +1,4 @@
-"""A real tinyproxy and a real microsocks on loopback ports."""
+"""A real tinyproxy and a real microsocks on loopback ports. Both ask for the same user and password."""
 
 import pathlib
 import shutil
@@ -8,12 +8,16 @@ import tempfile
 
 from harness.ports import lasting_ports, wait_until_listening
 
+USER = "ledger"
+PASSWORD = "s3cret"
+
 TINYPROXY = """\
 Listen 127.0.0.1
 Port {port}
 Timeout 60
 MaxClients 512
 LogLevel Critical
+BasicAuth {user} {password}
 LogFile "{folder}/tinyproxy.log"
 """
 
@@ -22,7 +26,7 @@ class ForwardProxies:
     """Starts both on entry, stops them on exit."""
 
     def __enter__(self):
-        programs = {name: shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin") for name in ("tinyproxy", "microsocks")}
+        programs = {name: shutil.which(name) for name in ("tinyproxy", "microsocks")}
         for name, program in programs.items():
             if not program:
                 sys.exit(f"no {name}: run `Scripts/install-dependencies --with-servers`")
@@ -31,9 +35,10 @@ class ForwardProxies:
         try:
             self.http_port, self.socks_port = lasting_ports(2)
             configuration = self.folder / "tinyproxy.conf"
-            configuration.write_text(TINYPROXY.format(port=self.http_port, folder=self.folder))
+            configuration.write_text(TINYPROXY.format(port=self.http_port, folder=self.folder, user=USER, password=PASSWORD))
             self._start("tinyproxy", self.http_port, [programs["tinyproxy"], "-d", "-c", str(configuration)])
-            self._start("microsocks", self.socks_port, [programs["microsocks"], "-i", "127.0.0.1", "-p", str(self.socks_port)])
+            self._start("microsocks", self.socks_port, [programs["microsocks"], "-i", "127.0.0.1", "-p", str(self.socks_port),
+                                                       "-u", USER, "-P", PASSWORD])
         except BaseException:
             self.__exit__()
             raise
@@ -53,7 +58,7 @@ class ForwardProxies:
 
     @property
     def urls(self):
-        return [f"http://127.0.0.1:{self.http_port}", f"socks5h://127.0.0.1:{self.socks_port}"]
+        return [f"http://{USER}:{PASSWORD}@127.0.0.1:{self.http_port}", f"socks5h://{USER}:{PASSWORD}@127.0.0.1:{self.socks_port}"]
 
     def ended(self):
         """The names of the proxies that are no longer running."""
