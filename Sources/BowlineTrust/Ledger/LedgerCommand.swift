@@ -10,7 +10,7 @@ struct LedgerCommand: AsyncParsableCommand {
             episodes have a path with faults between them. All are drawn from the seed: the same seed draws the same \
             episodes. The order in which tasks run is not repeated.
 
-            With --proxy, about half of the clients use a proxy. Scripts/ledger starts proxies and adds this option.
+            With --proxy, up to six of ten clients use a proxy. Scripts/ledger starts proxies and adds this option.
 
             Exit status: 0 if no rule was violated, 1 if a rule was violated or an episode hung, 64 if \
             the command line is wrong.
