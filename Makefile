@@ -125,9 +125,10 @@ churn: dependencies ## Call 100 origins that misbehave for 10 minutes, and test 
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust churn $(CHURN_FLAGS)
 
-ledger: dependencies ## Compare the outcomes of a million requests with the requests that the service executed (SEED=n replays; LEDGER_FLAGS)
+ledger: ## Compare the outcomes of a million requests, some through proxies, with what the service executed (SEED=n replays; LEDGER_FLAGS)
+	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline-trust
-	@.build/release/bowline-trust ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
+	@Scripts/ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
 
 streams: dependencies ## Make a million requests while stream numbers run out and the peer pauses and goes away (SEED=n replays; STREAMS_FLAGS)
 	$(SWIFT) build -c release --product bowline-trust
