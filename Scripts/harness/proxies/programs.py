@@ -52,9 +52,6 @@ class Proxy:
         self.process.wait()
         self.process = None
 
-    def stop(self):
-        self.kill()
-
     def url(self, password=None, has_credentials=True, scheme=None):
         """The URL for the tool; with the right credentials unless the arguments say otherwise."""
         user = ""
@@ -65,14 +62,17 @@ class Proxy:
     @property
     def shown(self):
         """How the tool names the proxy."""
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return self.shown_as(self.scheme)
+
+    def shown_as(self, scheme):
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def is_http(self):
         return self.scheme in ("http", "https")
 
-    def was_asked_for(self, host, port):
-        """Whether the proxy's log says that a client asked for a connection to this host; None: it does not say."""
+    def count_of_connections_to(self, host, port):
+        """How often clients have asked for a connection to this host, by the proxy's log; None: the log does not say."""
         return None
 
     def version(self):
@@ -190,8 +190,8 @@ class Microsocks(Proxy):
     def _credentials(self):
         return ["-u", USER, "-P", self.password]
 
-    def was_asked_for(self, host, port):
-        return f"connected to {host}:{port}" in self.log.read_text(errors="replace")
+    def count_of_connections_to(self, host, port):
+        return self.log.read_text(errors="replace").count(f"connected to {host}:{port}\n")
 
 
 class OpenMicrosocks(Microsocks):
