@@ -37,6 +37,7 @@ struct RequestPlan: Sendable {
         configuration.pool = try command.connections.makePool()
         configuration.http2 = try command.connections.makeHTTP2(for: command.urls)
         configuration.tls = try command.connections.makeTLS()
+        configuration.proxy = try command.connections.makeProxy()
         configuration.timeouts = try command.time.makeTimeouts(isDownload: output.file != nil)
         configuration.lifecycle.drainTimeout = drain
         configuration.retry = try command.attempts.makeRetry()
