@@ -52,7 +52,8 @@ struct SOCKSTests {
         }
     }
 
-    @Test("User and password go to a proxy that asks for them, and not to one that needs none", arguments: [false, true])
+    @Test(
+        "User and password go to a proxy that asks for them, and not to one that needs none", arguments: [false, true])
     func credentials(isAsked: Bool) async throws {
         try await withLoopbackServer { origin in
             origin.respond { _ in .reply(200, body: "x") }
