@@ -16,7 +16,8 @@ struct ProxyUseTests {
         var options = TransportOptions()
         options.variable = { variables[$0] }
         options.resolver = FixedAddresses([:], otherwise: nil)
-        let client = try ServiceClient(transport: try PooledTransport(options: options)) { $0.retry = RetryOptions() }
+        options.tls.trustRoots = .pem(TestCertificates.authority)
+        let client = try ServiceClient(transport: try PooledTransport(options: options)) { $0.retry = .never }
         do {
             try await body(client)
         } catch {
@@ -64,7 +65,7 @@ struct ProxyUseTests {
         }
     }
 
-    @Test("A proxy that the program names is used for loopback origins too, and the environment is not read", .tags(.PX6))
+    @Test("A proxy that the program names is used for loopback origins too", .tags(.PX6))
     func ofTheProgram() async throws {
         try await withLoopbackServer { server in
             server.respond { .reply(200, body: $0.target) }
