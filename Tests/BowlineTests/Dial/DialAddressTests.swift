@@ -1,5 +1,6 @@
 import Bowline
 import BowlineTesting
+import BowlineTransport
 import NIOCore
 import Testing
 
@@ -85,23 +86,6 @@ import Testing
             }
         }
 
-        @Test("A connection.localAddress that is not this machine's is an error of the dial")
-        func foreignLocalAddress() async throws {
-            try await withLoopbackServer { server in
-                try await withServiceClient(server.baseURL) {
-                    $0.connection.localAddress = IPAddress("192.0.2.1")
-                    $0.retry = .never
-                    $0.timeouts.connect = .seconds(5)
-                    $0.timeouts.poolAcquire = .milliseconds(200)
-                } _: { client in
-                    let error = try await serviceError { _ = try await client.fetch("/") }
-                    #expect([.connectFailed, .poolAcquireTimeout].contains(error.code), "\(error)")
-                    #expect(error.progress == .neverSent)
-                }
-                #expect(server.connections.isEmpty)
-            }
-        }
-
         @Test("If the first address refuses, the second one answers at once; the refusing one goes last for 60 s")
         func refusedFirst() async throws {
             let clock = TestClock()
@@ -161,16 +145,20 @@ import Testing
                 try await withLoopbackServer(.unreachable) { silent in
                     let port = silent.port
                     let names = Names(["127.0.0.1"], validFor: .zero)
-                    let client = try ServiceClient(baseURL: "http://api.test:\(port)") {
+                    var options = TransportOptions()
+                    options.clock = clock
+                    options.connectTimeout = .seconds(3)
+                    options.proxy = .none
+                    options.resolver = names
+                    options.pool.isEnabled = false
+                    let transport = try PooledTransport(options: options)
+                    let client = try ServiceClient(baseURL: "http://api.test:\(port)", transport: transport) {
                         $0.useOnly(clock)
                         $0.timeouts.connect = .seconds(3)
-                        $0.proxy = .none
-                        $0.resolver = names
-                        $0.pool.isEnabled = false
                     }
                     let limit = MonotonicInstant(nanoseconds: 3_000_000_000)
                     let error = try await clock.failure(of: { try await client.fetch("/") }, noLaterThan: limit) {
-                        try await eventually("the socket") { client.pool.snapshot().dialling == 1 && names.count == 2 }
+                        try await eventually("the socket") { transport.openChannels == 1 }
                     }
                     #expect(error.code == .connectTimeout)
                     #expect(error.elapsed == .seconds(3))

@@ -32,10 +32,11 @@ struct HangingNameTests {
     @Test("1,000 requests on new connections to another name keep their p99")
     func otherNames() async throws {
         let lookUps = LookUps()
+        defer { lookUps.end() }
         try await withLoopbackServer { server in
             server.respond { _ in .reply(200, body: "x") }
             var options = TransportOptions()
-            options.resolver = SystemResolver { lookUps.answer($0, $1) }
+            options.resolver = SystemResolver(lookUp: { lookUps.answer($0, $1) })
             options.pool.isEnabled = false
             options.proxy = .none
             let transport = try PooledTransport(options: options)
@@ -56,7 +57,6 @@ struct HangingNameTests {
             await client.shutdown(within: .zero)
             #expect(transport.openChannels == 0)
         }
-        lookUps.end()
     }
 
     /// Sends `count` requests, ten at a time. Returns the time that 99 of 100 requests stay below.
@@ -73,7 +73,7 @@ struct HangingNameTests {
                     return times
                 }
             }
-            return try await group.reduce(into: []) { $0 += $1 }.sorted()
+            return try await group.reduce(into: [Duration]()) { $0 += $1 }.sorted()
         }
         return times[times.count * 99 / 100]
     }
