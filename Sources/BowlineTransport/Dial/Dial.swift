@@ -49,6 +49,8 @@ final class Dial: @unchecked Sendable {
     private var connect: ConnectStep?
     /// The look-up of the origin's name, for a proxy that gets an address.
     private var targetLookUp: ResolveStep?
+    /// The handlers of TLS with the origin; nil: there is none, or not yet.
+    private var originTLS: TLSHandlers?
     /// The connected channel.
     private var channel: (any Channel)?
     /// The ticket of the load of the trust roots; nil: the dial does not wait for them.
@@ -281,21 +283,22 @@ final class Dial: @unchecked Sendable {
             return
         }
         begin(.secure)
-        secure(channel, environment.tls, context, host: nil) { name in
+        secure(channel, environment.tls, context, host: nil) { secured in
             self.tlsDuration = self.duration()
-            self.negotiated(name, channel)
+            self.originTLS = secured.handlers
+            self.negotiated(secured.protocolName, channel)
         }
     }
 
     /// - Parameter host: The host of the proxy; nil: the origin.
     private func secure(
         _ channel: any Channel, _ tls: TLSContext, _ context: NIOSSLContext, host: String?,
-        then next: @escaping (String?) -> Void
+        then next: @escaping (SecureStep.Secured) -> Void
     ) {
         SecureStep.begin(on: channel, host: host ?? origin.host, tls, context) { result in
             guard !self.isOver else { return }
             switch result {
-            case .success(let name): next(name)
+            case .success(let secured): next(secured)
             case .failure(let error): self.fail(error)
             }
         }
@@ -308,7 +311,7 @@ final class Dial: @unchecked Sendable {
         let negotiation = environment.options.http2.negotiation
         switch name {
         case "h2" where origin.scheme == .https && negotiation != .http1Only:
-            guard forbidRenegotiation(on: channel) else {
+            guard forbidRenegotiation() else {
                 fail(TLSFailure(.renegotiation))
                 return
             }
@@ -329,11 +332,9 @@ final class Dial: @unchecked Sendable {
     /// Forbids TLS renegotiation after ALPN has chosen HTTP/2, where it is not allowed (RFC 9113 §9.2.1).
     ///
     /// - Returns: false if the peer has already asked for a renegotiation.
-    private func forbidRenegotiation(on channel: any Channel) -> Bool {
-        let pipeline = channel.pipeline.syncOperations
-        guard environment.tls.mayRenegotiate, (try? pipeline.nioSSL_tlsVersion()) == .tlsv12 else { return true }
-        guard let boundary = try? pipeline.handler(type: TLSRecordBoundary.self) else { return false }
-        return boundary.forbidRenegotiation()
+    private func forbidRenegotiation() -> Bool {
+        guard environment.tls.mayRenegotiate, let originTLS, originTLS.tls.tlsVersion == .tlsv12 else { return true }
+        return originTLS.boundary.forbidRenegotiation()
     }
 
     private func ready(_ channel: any Channel, isHTTP2: Bool) {
@@ -374,6 +375,7 @@ final class Dial: @unchecked Sendable {
         roots = nil
         if case .failure = result { channel?.close(promise: nil) }
         channel = nil
+        originTLS = nil
         environment.census.dialEnded()
         completion(result)
     }

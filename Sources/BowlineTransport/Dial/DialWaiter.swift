@@ -15,8 +15,14 @@ final class DialWaiter: ChannelDuplexHandler, RemovableChannelHandler {
         case failed(any Error)
     }
 
+    private let handlers: TLSHandlers
     private var state = State.waiting
     private var callback: ((Result<String?, any Error>) -> Void)?
+
+    /// - Parameter handlers: The handlers of the handshake.
+    init(_ handlers: TLSHandlers) {
+        self.handlers = handlers
+    }
 
     /// Calls `callback` once, with the negotiated protocol or the failure. If this result is known already, calls it at
     /// once.
@@ -44,11 +50,11 @@ final class DialWaiter: ChannelDuplexHandler, RemovableChannelHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // The TLS handler has the refused certificate until the channel closes.
         let failure = TLSFailure(error) {
-            try? context.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
+            try? handlers.tls.peerCertificate?.toDERBytes()
         } now: {
             Int(time(nil))
         }
-        let refusal = Self.gate(context)?.refusal
+        let refusal = handlers.gate?.refusal
         if refusal != nil || failure?.isOtherHost == true {
             fail(refusal ?? failure ?? error) { Self.closeBelowTLS(context, promise: nil) }
         } else {
@@ -59,19 +65,14 @@ final class DialWaiter: ChannelDuplexHandler, RemovableChannelHandler {
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         // A close through the TLS handler would wait for bytes that the gate holds.
-        if mode == .all, Self.gate(context)?.isHolding == true {
+        if mode == .all, handlers.gate?.isHolding == true {
             Self.closeBelowTLS(context, promise: promise)
         } else {
             context.close(mode: mode, promise: promise)
         }
     }
 
-    /// The handler that runs the program's own check of the peer, if there is one.
-    private static func gate(_ context: ChannelHandlerContext) -> PeerGate? {
-        try? context.pipeline.syncOperations.handler(type: PeerGate.self)
-    }
-
-    /// Closes the channel below the TLS handler. With TLS 1.3, that handler still keeps the last flight of the
+    /// Closes the channel below all TLS handlers. With TLS 1.3, that handler still keeps the last flight of the
     /// handshake, which contains our certificate. A close through the handler would write that flight first.
     private static func closeBelowTLS(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?) {
         let pipeline = context.pipeline.syncOperations

@@ -145,23 +145,27 @@ final class TLSContext: Sendable {
     /// contains it.
     func addHandlers(
         for host: String, with context: NIOSSLContext, to pipeline: ChannelPipeline.SynchronousOperations
-    ) throws {
+    ) throws -> TLSHandlers {
         let identity = identity(for: host)
         let check = PeerCheck(
             host: identity.host, identity: options.verification == .full ? identity : nil, pins: pins,
             verification: options.verifyPeer)
-        try pipeline.addHandler(TLSRecordBoundary())
         let isDisabled = options.verification == .disabled
         let gate = check.verification != nil || (isDisabled && !check.isEmpty) ? PeerGate() : nil
-        if let gate { try pipeline.addHandler(gate) }
         let name = identity.serverName
-        if check.isEmpty {
-            try pipeline.addHandler(try NIOSSLClientHandler(context: context, serverHostname: name))
-        } else if isDisabled, let gate {
-            try pipeline.addHandler(try Self.handlerWithoutChainCheck(context, name, check, gate))
-        } else {
-            try pipeline.addHandler(try Self.handler(context, name, check, gate))
-        }
+        let tls =
+            if check.isEmpty {
+                try NIOSSLClientHandler(context: context, serverHostname: name)
+            } else if isDisabled, let gate {
+                try Self.handlerWithoutChainCheck(context, name, check, gate)
+            } else {
+                try Self.handler(context, name, check, gate)
+            }
+        let boundary = TLSRecordBoundary()
+        try pipeline.addHandler(boundary)
+        if let gate { try pipeline.addHandler(gate) }
+        try pipeline.addHandler(tls)
+        return TLSHandlers(boundary: boundary, gate: gate, tls: tls)
     }
 
     /// Makes a handler that runs `check` when BoringSSL has completed the handshake.

@@ -36,7 +36,7 @@ struct DialEndTests {
         func connectionSecured(_ event: ConnectionEvent) { note("secured") }
     }
 
-    private static let steps = ["resolved", "connected", "tunnelled", "secured"]
+    static let steps = ["resolved", "connected", "tunnelled", "secured"]
 
     /// Dials, and returns how the dial ended. The channel of a successful dial is closed.
     private func dial(_ route: Route, _ environment: TransportEnvironment, _ events: Events) async throws -> String {

@@ -4,21 +4,30 @@ internal import NIOSSL
 
 /// The step *secure* of a dial: a TLS handshake on a connected channel, with the origin or with a proxy.
 enum SecureStep {
+    /// TLS with the peer.
+    struct Secured {
+        /// The protocol that ALPN chose; nil: none.
+        let protocolName: String?
+        let handlers: TLSHandlers
+    }
+
     /// Begins the handshake. Call this on the channel's event loop.
     ///
     /// - Parameters:
     ///   - host: The name or the address that the peer's certificate must have.
-    ///   - completion: Called once, with the protocol that ALPN chose. Of this step, the channel has only the TLS
-    ///     handlers then. The caller closes the channel after a failure.
+    ///   - completion: Called once. Of this step, the channel has only the TLS handlers then. The caller closes the
+    ///     channel after a failure.
     static func begin(
         on channel: any Channel, host: String, _ tls: TLSContext, _ context: NIOSSLContext,
-        completion: @escaping (Result<String?, any Error>) -> Void
+        completion: @escaping (Result<Secured, any Error>) -> Void
     ) {
-        let waiter = DialWaiter()
+        let waiter: DialWaiter
+        let handlers: TLSHandlers
         do {
             guard channel.isActive else { throw DialFailure.closedEarly }
             let pipeline = channel.pipeline.syncOperations
-            try tls.addHandlers(for: host, with: context, to: pipeline)
+            handlers = try tls.addHandlers(for: host, with: context, to: pipeline)
+            waiter = DialWaiter(handlers)
             // The handshake has begun, but its first result comes with the peer's bytes, in a later event.
             try pipeline.addHandler(waiter)
         } catch {
@@ -32,7 +41,7 @@ enum SecureStep {
                     pipeline.removeHandler(context: context, promise: nil)
                 }
             }
-            completion(result)
+            completion(result.map { Secured(protocolName: $0, handlers: handlers) })
         }
     }
 }
