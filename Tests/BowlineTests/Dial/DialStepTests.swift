@@ -81,7 +81,7 @@ struct DialStepTests {
         let durations: [(Shown.Step, Duration?)] = [
             (.resolve, timings.resolve), (.connect, timings.connect), (.tunnel, timings.tunnel), (.tls, timings.tls),
         ]
-        return Set(durations.filter { $0.1 != nil }.map(\.0))
+        return Set(durations.filter { $0.1 != nil }.map { $0.0 })
     }
 
     private static func sum(_ timings: PhaseTimings) -> Duration {

@@ -73,9 +73,10 @@ struct SOCKSTests {
                 try await withProxiedClient("http://api.test:\(origin.port)", choice) { client in
                     #expect(try await client.fetch("/").text == "x")
                 }
-                let login: [[UInt8]] = isAsked ? [[1, 3] + Array("ada".utf8) + [6] + Array("secret".utf8)] : []
+                let login = [UInt8]("\u{1}\u{3}ada\u{6}secret".utf8)
                 let request = SOCKSBytes.request("api.test", port: origin.port)
-                #expect(proxy.messages == [SOCKSBytes.greetingWithCredentials] + login + [request])
+                let start = isAsked ? [SOCKSBytes.greetingWithCredentials, login] : [SOCKSBytes.greetingWithCredentials]
+                #expect(proxy.messages == start + [request])
                 #expect(origin.requests.allSatisfy { $0[.proxyAuthorization] == nil })
             }
         }

@@ -122,7 +122,7 @@ final class ScriptedProxy: Sendable {
                     for await bytes in arrivals { try await connection.send(bytes) }
                 }
                 // The end of one direction ends the other.
-                _ = await group.nextResult()
+                _ = try? await group.next()
                 group.cancelAll()
             }
             try? await origin.close().get()
@@ -195,12 +195,14 @@ enum SOCKSBytes {
 
     /// The request for a tunnel to a name that the proxy resolves.
     static func request(_ name: String, port: Int) -> [UInt8] {
-        [5, 1, 0, 3, UInt8(name.utf8.count)] + name.utf8 + bytes(ofPort: port)
+        let start: [UInt8] = [5, 1, 0, 3, UInt8(name.utf8.count)]
+        return start + Array(name.utf8) + bytes(ofPort: port)
     }
 
     /// The request for a tunnel to an address.
     static func request(_ address: IPAddress, port: Int) -> [UInt8] {
-        [5, 1, 0, address.family == .v4 ? 1 : 4] + address.bytes + bytes(ofPort: port)
+        let start: [UInt8] = [5, 1, 0, address.family == .v4 ? 1 : 4]
+        return start + address.bytes + bytes(ofPort: port)
     }
 
     private static func bytes(ofPort port: Int) -> [UInt8] {
