@@ -75,8 +75,8 @@ struct SOCKSTests {
                 }
                 let login = [UInt8]("\u{1}\u{3}ada\u{6}secret".utf8)
                 let request = SOCKSBytes.request("api.test", port: origin.port)
-                let start = isAsked ? [SOCKSBytes.greetingWithCredentials, login] : [SOCKSBytes.greetingWithCredentials]
-                #expect(proxy.messages == start + [request])
+                let greeting = SOCKSBytes.greetingWithCredentials
+                #expect(proxy.messages == (isAsked ? [greeting, login, request] : [greeting, request]))
                 #expect(origin.requests.allSatisfy { $0[.proxyAuthorization] == nil })
             }
         }
