@@ -149,6 +149,8 @@ final class Dial: @unchecked Sendable {
         step = .resolve
         let connect = ConnectStep(target, environment: environment, timer: timer) {
             try self.prepare($0)
+        } resolved: {
+            self.events?.tell { $0.connectionResolved($1) }
         } completion: {
             self.connected($0, trust)
         }

@@ -223,14 +223,6 @@ final class TLSContext: Sendable {
     }
 }
 
-/// The handlers of one TLS session, in their order from the network.
-struct TLSHandlers {
-    let boundary: TLSRecordBoundary
-    /// Runs the program's own check of the peer; nil: there is none.
-    let gate: PeerGate?
-    let tls: NIOSSLClientHandler
-}
-
 extension PresentedName {
     /// Returns the subject alternative names of a certificate. Empty if the extension is missing, duplicated or broken.
     static func all(of certificate: NIOSSLCertificate) -> [PresentedName] {

@@ -21,6 +21,7 @@ final class ConnectStep: @unchecked Sendable {
     private let environment: TransportEnvironment
     private let timer: LoopTimer
     private let prepare: (any Channel) throws -> Void
+    private let resolved: () -> Void
     private let completion: (Result<any Channel, any Error>) -> Void
 
     private var machine = ConnectStateMachine()
@@ -37,16 +38,19 @@ final class ConnectStep: @unchecked Sendable {
 
     /// - Parameters:
     ///   - prepare: Prepares each channel before it connects.
+    ///   - resolved: Called when the first address of a name is known. Not called for an address or a socket's path.
     ///   - completion: Called once on the loop, unless the step is cancelled before.
     init(
         _ target: Target, environment: TransportEnvironment, timer: LoopTimer,
         prepare: @escaping (any Channel) throws -> Void,
+        resolved: @escaping () -> Void,
         completion: @escaping (Result<any Channel, any Error>) -> Void
     ) {
         self.target = target
         self.environment = environment
         self.timer = timer
         self.prepare = prepare
+        self.resolved = resolved
         self.completion = completion
         began = timer.now
     }
@@ -99,7 +103,10 @@ final class ConnectStep: @unchecked Sendable {
         let now = timer.now
         switch answer {
         case .success(let addresses):
-            if firstAddress == nil, !addresses.isEmpty { firstAddress = now }
+            if firstAddress == nil, !addresses.isEmpty {
+                firstAddress = now
+                resolved()
+            }
             let (ordered, recentlyFailed) = environment.addressHistory.ordered(addresses, now: now)
             apply(machine.addressesFound(family, ordered, recentlyFailed: recentlyFailed, now: now), port: port)
         case .failure(let error):
