@@ -49,11 +49,7 @@ package final class PooledTransport: ServiceTransport {
             }
             let exchange = begin(lease, at: leased, prepared, resend)
             do {
-                let response = try await exchange.run()
-                if response.status.code == 407, prepared.route.isForwarded {
-                    throw refusedByProxy(response, of: exchange)
-                }
-                return response
+                return try await exchange.run()
             } catch {
                 try prepareResend(after: error, of: exchange, lease, pool, &resend)
             }
@@ -147,14 +143,6 @@ package final class PooledTransport: ServiceTransport {
         return exchange
     }
 
-    /// Returns the error for a 407 of the proxy, which is no response of the origin. The response is dropped.
-    @inline(never)
-    private func refusedByProxy(_ response: ServiceResponse, of exchange: Exchange) -> TransportOutcome {
-        let proxy = exchange.request.route.proxy
-        let failure = ProxyFailure.authenticationRequired(hadCredentials: proxy?.credentials != nil)
-        return exchange.outcome(failure.code, failure.message(proxy: proxy?.description), progress: .refused)
-    }
-
     /// Prepares the next send if `resend` allows one.
     ///
     /// - Throws: The error for the caller, if no further send is allowed.
@@ -221,6 +209,7 @@ package final class PooledTransport: ServiceTransport {
     package func close() async -> Int {
         beginDrain()
         pools.closeAll()
+        environment.addresses.cancelAll()
         await waitUntilClosed(within: .seconds(1))
         let closed = pools.snapshot().closed.values.reduce(0, +)
         return closed - (closedBeforeDrain.withLock { $0 } ?? 0)

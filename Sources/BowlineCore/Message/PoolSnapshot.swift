@@ -27,10 +27,12 @@ public struct PoolSnapshot: Sendable {
     public var streams: Int { origins.reduce(0) { $0 + $1.streams } }
 }
 
-/// The connections of one origin's pool at one moment.
+/// The connections of one pool at one moment. An origin has one pool for each of its routes: directly, or through a proxy.
 public struct OriginPoolSnapshot: Sendable {
     /// The origin that the pool belongs to.
     public let origin: Origin
+    /// The proxy of the pool's connections, without credentials; nil: the connections are direct.
+    public let proxy: String?
     /// Connections that are open and unused.
     public let idle: Int
     /// Connections that carry a request.
@@ -47,10 +49,12 @@ public struct OriginPoolSnapshot: Sendable {
     public let closed: [String: Int]
 
     package init(
-        origin: Origin, idle: Int, active: Int, dialling: Int, waiting: Int, streams: Int = 0, opened: Int,
+        origin: Origin, proxy: String? = nil, idle: Int, active: Int, dialling: Int, waiting: Int, streams: Int = 0,
+        opened: Int,
         closed: [String: Int]
     ) {
         self.origin = origin
+        self.proxy = proxy
         self.idle = idle
         self.active = active
         self.dialling = dialling

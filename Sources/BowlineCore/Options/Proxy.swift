@@ -24,6 +24,10 @@ public struct Proxy: Sendable {
         let credentials: ProxyCredentials?
         let resolvesNames: Bool
         let hash: Int
+        /// `scheme://host:port`.
+        let description: String
+        /// The value of `Proxy-Authorization`; nil: there are no credentials.
+        let authorization: String?
 
         init(kind: Kind, host: String, port: Int, credentials: ProxyCredentials?, resolvesNames: Bool) {
             self.kind = kind
@@ -38,6 +42,15 @@ public struct Proxy: Sendable {
             hasher.combine(credentials)
             hasher.combine(resolvesNames)
             hash = hasher.finalize()
+            let scheme =
+                switch kind {
+                case .http: "http"
+                case .https: "https"
+                case .socks5: resolvesNames ? "socks5h" : "socks5"
+                }
+            let bracketed = host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
+            description = "\(scheme)://\(bracketed):\(port)"
+            authorization = credentials.map { BasicCredentials.fieldValue(user: $0.user, password: $0.password) }
         }
     }
 
@@ -60,6 +73,8 @@ public struct Proxy: Sendable {
     /// Whether the proxy resolves the origins' names. False only for `socks5://`: then the client resolves them, and
     /// the proxy gets addresses.
     public var resolvesNames: Bool { storage.resolvesNames }
+    /// The value of `Proxy-Authorization`; nil: there are no credentials.
+    package var authorization: String? { storage.authorization }
 }
 
 extension Proxy: Hashable {
@@ -80,16 +95,7 @@ extension Proxy: Hashable {
 
 extension Proxy: CustomStringConvertible, CustomReflectable {
     /// `scheme://host:port`, without credentials.
-    public var description: String {
-        let scheme =
-            switch kind {
-            case .http: "http"
-            case .https: "https"
-            case .socks5: resolvesNames ? "socks5h" : "socks5"
-            }
-        let bracketed = host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]" : host
-        return "\(scheme)://\(bracketed):\(port)"
-    }
+    public var description: String { storage.description }
 
     public var customMirror: Mirror { Mirror(self, children: ["description": description]) }
 }

@@ -49,6 +49,7 @@ final class Dial: @unchecked Sendable {
     private var connect: ConnectStep?
     /// The look-up of the origin's name, for a proxy that gets an address.
     private var targetLookUp: ResolveStep?
+    private var targetDelay: LoopTimer.Cancellation?
     /// The connected channel.
     private var channel: (any Channel)?
     /// The ticket of the load of the trust roots; nil: the dial does not wait for them.
@@ -105,10 +106,11 @@ final class Dial: @unchecked Sendable {
     // MARK: trust
 
     private func trustProxy() {
-        guard route.proxy?.kind == .https, let tls = environment.proxyTLS else {
+        guard route.proxy?.kind == .https else {
             trustOrigin(proxy: nil)
             return
         }
+        guard let tls = environment.proxyTLS else { preconditionFailure("the selection has said that it uses TLS") }
         load(tls) { self.trustOrigin(proxy: $0) }
     }
 
@@ -231,30 +233,49 @@ final class Dial: @unchecked Sendable {
     }
 
     /// Finds one address of the origin, for a SOCKS proxy that does not resolve names. An IPv4 address is preferred,
-    /// because more proxies have a route to it.
+    /// because more proxies have a route to it: an IPv6 address that is found first waits a little for it.
     private func lookUpTarget(then next: @escaping (IPAddress) -> Void) {
+        let begunStep = step
+        step = .resolveTarget
+        func use(_ address: IPAddress) {
+            guard targetLookUp != nil else { return }
+            endTargetLookUp()
+            step = begunStep
+            next(address)
+        }
         var found: [IPAddress.Family: ResolveStep.Answer] = [:]
         let lookUp = ResolveStep(origin.host, cache: environment.addresses, eventLoop: eventLoop) { family, answer in
             found[family] = answer
-            if let address = try? found[.v4]?.get().first {
-                self.endTargetLookUp()
-                next(address)
+            let addresses = found.mapValues { (try? $0.get()) ?? [] }
+            if let address = addresses[.v4]?.first {
+                use(address)
+            } else if let address = addresses[.v6]?.first {
+                if found[.v4] != nil { use(address) } else { self.targetDelay = self.delay { use(address) } }
             } else if let v4 = found[.v4], let v6 = found[.v6] {
                 self.endTargetLookUp()
-                switch (v4, v6) {
-                case (_, .success(let addresses)) where !addresses.isEmpty: next(addresses[0])
-                case (.failure(let error), _), (_, .failure(let error)): self.fail(error)
-                default: self.fail(NameLookupError(.noAddress))
-                }
+                self.fail(Self.failure(v4) ?? Self.failure(v6) ?? NameLookupError(.noAddress))
             }
         }
         targetLookUp = lookUp
         lookUp.start()
     }
 
+    private static func failure(_ answer: ResolveStep.Answer) -> (any Error)? {
+        if case .failure(let error) = answer { error } else { nil }
+    }
+
+    /// Runs `action` after the resolution delay of RFC 8305.
+    private func delay(_ action: @escaping () -> Void) -> LoopTimer.Cancellation {
+        let run = NIOLoopBound(action, eventLoop: eventLoop)
+        let instant = timer.now.advanced(by: ConnectStateMachine.resolutionDelay)
+        return timer.schedule(at: instant) { run.value() }
+    }
+
     private func endTargetLookUp() {
         targetLookUp?.cancel()
         targetLookUp = nil
+        targetDelay?()
+        targetDelay = nil
     }
 
     private func openTunnel(_ channel: any Channel, _ trust: Trust, _ proxy: Proxy, to address: IPAddress?) {

@@ -16,7 +16,7 @@ extension DialFailureCause {
         }
     }
 
-    private static let shortages: Set<CInt> = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL]
+    private static let shortages: Set<CInt> = [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EADDRINUSE]
 }
 
 extension ConnectFailure.Kind {
@@ -59,11 +59,9 @@ extension ServiceError {
         if let failure = error as? ProxyFailure { return (failure.code, failure.message(proxy: proxy)) }
         switch step {
         case .resolve, .connect, .tunnel: break
-        case .trust, .secure, nil: return (code, message)
+        case .trust, .resolveTarget, .secure, nil: return (code, message)
         }
         if case .connectTimeout = code { return (code, "\(message); the dial waited for the proxy \(proxy)") }
-        // The name is the origin's: SOCKS5 with addresses.
-        if error is NameLookupError { return (code, message) }
         return (.proxyFailed, "the proxy \(proxy) could not be used: \(message)")
     }
 
@@ -122,6 +120,7 @@ extension ServiceError {
 
     private static func reason(_ failure: ConnectFailure, limit: Duration?) -> (Code, String) {
         guard let error = failure.attemptError else {
+            if let error = failure.lookUpError as? DialFailure { return reason(error, limit: limit) }
             return (.nameResolutionFailed, "the host name could not be resolved: \(bounded(failure.lookUpError))")
         }
         let (code, message) = reason(error, limit: limit)

@@ -6,6 +6,8 @@ enum DialStep: Sendable, Hashable {
     case connect
     /// TLS with the proxy, and the tunnel.
     case tunnel
+    /// The look-up of the origin's name, for a SOCKS proxy that gets an address.
+    case resolveTarget
     /// TLS with the origin.
     case secure
 }

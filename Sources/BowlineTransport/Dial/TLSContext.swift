@@ -153,6 +153,7 @@ final class TLSContext: Sendable {
             host: identity.host, identity: options.verification == .full ? identity : nil, pins: pins,
             verification: options.verifyPeer)
         let boundary = TLSRecordBoundary()
+        (try? pipeline.handler(type: TLSRecordBoundary.self))?.inner = boundary
         try pipeline.addHandler(boundary)
         let isDisabled = options.verification == .disabled
         let gate = check.verification != nil || (isDisabled && !check.isEmpty) ? PeerGate() : nil

@@ -90,9 +90,10 @@ final class PreparedRequest: Sendable {
         if case .streamed = upload { context.call.takeBack(body) }
     }
 
-    /// Returns the request target. A proxy that gets the request itself needs the whole URL (RFC 9112 §3.2.2).
+    /// Returns the request target. A proxy that gets the request itself needs the whole URL (RFC 9112
+    /// §3.2.2). The zone of an IPv6 address has a meaning on this machine only, so the proxy does not get it.
     private static func target(of url: ServiceURL, over route: Route) -> String {
-        route.isForwarded ? url.absoluteString : url.target
+        route.isForwarded ? "http://\(url.origin.authority)\(url.target)" : url.target
     }
 
     /// Returns the request's fields, with the proxy's credentials if the proxy gets the request itself (RFC 9110

@@ -208,9 +208,10 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 
     /// Fails the exchange and closes the connection.
     func fail(
-        _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil, reason: CloseReason
+        _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
+        progress: RequestProgress? = nil, reason: CloseReason
     ) {
-        let outcome = exchange?.outcome(code, message, underlying: underlying, progress: machine.progress)
+        let outcome = exchange?.outcome(code, message, underlying: underlying, progress: progress ?? machine.progress)
         let exchange = exchange
         closeNow(reason)
         if let exchange, let outcome { exchange.fail(outcome) }

@@ -45,6 +45,11 @@ struct EnvironmentProxies: Sendable {
     /// Whether no origin uses a proxy.
     var isDirect: Bool { (http == nil && https == nil) || exceptions.matchesAll }
 
+    /// Whether a variable names a proxy over TLS.
+    var mayUseTLS: Bool {
+        [http, https].contains { if case .proxy(let proxy)? = $0 { proxy.kind == .https } else { false } }
+    }
+
     /// Returns the proxy for requests to `origin`; nil: none.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration` if the variable for this origin names no usable proxy. The

@@ -40,6 +40,16 @@ struct ProxySelection: Sendable {
         }
     }
 
+    /// Whether a request may use TLS to a proxy.
+    var mayUseTLS: Bool {
+        switch rule {
+        case .direct: false
+        case .environment(let proxies): proxies.mayUseTLS
+        case .fixed(let proxy): proxy.kind == .https
+        case .custom: true
+        }
+    }
+
     /// Whether the proxy depends on the origin alone; false: a closure chooses it for each URL.
     var dependsOnOriginOnly: Bool {
         if case .custom = rule { false } else { true }

@@ -29,8 +29,7 @@ struct Route: Sendable, Hashable {
 
     /// The value of `Proxy-Authorization` for each request; nil: the requests have no such field.
     var proxyAuthorization: String? {
-        guard isForwarded, let credentials = proxy?.credentials else { return nil }
-        return BasicCredentials.fieldValue(user: credentials.user, password: credentials.password)
+        isForwarded ? proxy?.authorization : nil
     }
 
     static func == (left: Route, right: Route) -> Bool {

@@ -160,7 +160,7 @@ final class RoutePools: Sendable {
         for (route, pool) in pools {
             let snapshot = pool.snapshot()
             total.add(snapshot)
-            origins.append(OriginPoolSnapshot(origin: route.origin, snapshot))
+            origins.append(OriginPoolSnapshot(route, snapshot))
         }
         origins.sort { $0.origin.description < $1.origin.description }
         return PoolSnapshot(origins: origins, opened: total.opened, closed: total.closed)
@@ -198,9 +198,10 @@ extension RoutePools.State {
 }
 
 extension OriginPoolSnapshot {
-    fileprivate init(origin: Origin, _ snapshot: PoolCounts) {
+    fileprivate init(_ route: Route, _ snapshot: PoolCounts) {
         self.init(
-            origin: origin, idle: snapshot.idle, active: snapshot.active, dialling: snapshot.dialling,
+            origin: route.origin, proxy: route.proxy?.description, idle: snapshot.idle, active: snapshot.active,
+            dialling: snapshot.dialling,
             waiting: snapshot.waiting, streams: snapshot.streams, opened: snapshot.opened,
             closed: Dictionary(uniqueKeysWithValues: snapshot.closed.map { ($0.key.rawValue, $0.value) })
         )

@@ -41,7 +41,7 @@ final class TransportEnvironment: Sendable {
     let tls: TLSContext
     let proxies: ProxySelection
     /// TLS with proxies: HTTP/1.1 only, without the client's certificate, pins and checks, which are for origins. nil:
-    /// no request uses a proxy.
+    /// no proxy uses TLS.
     let proxyTLS: TLSContext?
     let addresses: AddressCache
     let addressHistory = AddressHistory()
@@ -58,7 +58,7 @@ final class TransportEnvironment: Sendable {
             options.tls, negotiation: options.http2.negotiation, clock: options.clock, variable: options.variable,
             willLoadRoots: options.willLoadRoots, warn: options.warn)
         proxyTLS =
-            proxies.isDirect
+            !proxies.mayUseTLS
             ? nil
             : try TLSContext(
                 options.tls.forProxies, variable: options.variable, willLoadRoots: options.willLoadRoots,
@@ -75,12 +75,12 @@ final class TransportEnvironment: Sendable {
 }
 
 extension TLSOptions {
-    /// The options for TLS with a proxy.
+    /// The options for TLS with a proxy. The proxy's certificate is always verified: the proxy gets credentials, and pins
+    /// and checks of the program are for origins.
     fileprivate var forProxies: TLSOptions {
         var options = TLSOptions()
         options.trustRoots = trustRoots
         options.additionalRoots = additionalRoots
-        options.verification = verification
         options.minimumVersion = minimumVersion
         return options
     }

@@ -151,7 +151,8 @@ struct ForwardedRequestTests {
             try await withProxiedClient("http://api.test", .http(server.baseURL)) { client in
                 let error = try await serviceError { _ = try await client.fetch("/") }
                 #expect(error.message.contains("requires credentials"))
-                #expect(try await client.fetch("/").text == "x")
+                let response = try await client.fetch("/")
+                #expect(response.text == "x")
                 #expect(client.pool.snapshot().closed.isEmpty)
             }
             #expect(server.connections.count == 1)
@@ -177,7 +178,8 @@ struct ForwardedRequestTests {
             try await withProxiedClient("http://api.test", .http(server.baseURL)) {
                 $0.http2.negotiation = .http2Only
             } _: { client in
-                #expect(try await client.fetch("/").response.connection?.protocolVersion == .http1_1)
+                let response = try await client.fetch("/")
+                #expect(response.response.connection?.protocolVersion == .http1_1)
             }
         }
     }

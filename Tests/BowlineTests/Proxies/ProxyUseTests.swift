@@ -70,7 +70,8 @@ struct ProxyUseTests {
         try await withLoopbackServer { server in
             server.respond { .reply(200, body: $0.target) }
             try await withProxiedClient("http://localhost:1", .http(server.baseURL)) { client in
-                #expect(try await client.fetch("/x").text == "http://localhost:1/x")
+                let response = try await client.fetch("/x")
+                #expect(response.text == "http://localhost:1/x")
             }
         }
     }

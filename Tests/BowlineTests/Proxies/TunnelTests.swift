@@ -56,10 +56,14 @@ struct TunnelTests {
             origin.respond { .reply(200, body: $0.path) }
             try await ScriptedProxy.with(.tunnels(to: origin.port)) { proxy in
                 try await withProxiedClient(origin.baseURL, .http(proxy.url)) { client in
-                    #expect(try await client.fetch("/").response.connection?.protocolVersion == .http2)
+                    let response = try await client.fetch("/")
+                    #expect(response.response.connection?.protocolVersion == .http2)
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         for number in 0..<20 {
-                            group.addTask { #expect(try await client.fetch("/\(number)").text == "/\(number)") }
+                            group.addTask {
+                                let response = try await client.fetch("/\(number)")
+                                #expect(response.text == "/\(number)")
+                            }
                         }
                         try await group.waitForAll()
                     }
@@ -92,7 +96,8 @@ struct TunnelTests {
                 let answer = "HTTP/1.1 200 Connection established\r\n\(field)\r\n\r\n"
                 try await ScriptedProxy.with(.tunnels(to: origin.port, answer: answer)) { proxy in
                     try await withProxiedClient(origin.baseURL, .http(proxy.url)) { client in
-                        #expect(try await client.fetch("/").text == "x")
+                        let response = try await client.fetch("/")
+                        #expect(response.text == "x")
                     }
                 }
             }

@@ -30,6 +30,12 @@ final class ConnectStep: @unchecked Sendable {
     /// The open channels, by attempt. A Unix domain socket has no attempt of the machine and the key 0.
     private var channels: [Int: any Channel] = [:]
     private var isOver = false
+    /// Whether effects of the machine are being applied.
+    private var isApplying = false
+    /// The attempt that has failed within the call that started it.
+    private var failedAtOnce: (ConnectStateMachine.Attempt, any Error)?
+    /// The result that `apply` reports when all effects are applied.
+    private var result: Result<any Channel, any Error>?
     private let began: MonotonicInstant
     /// When the first address was known; nil: not yet.
     private var firstAddress: MonotonicInstant?
@@ -95,14 +101,20 @@ final class ConnectStep: @unchecked Sendable {
     /// Records that the dial's limit has passed: the addresses that have not answered are tried last in the next dials.
     func timedOut() {
         guard !isOver else { return }
+        isOver = true
         let now = timer.now
         for attempt in machine.cancel().close { judge(attempt, at: now) }
+        end()
     }
 
     private func found(_ family: IPAddress.Family, _ answer: ResolveStep.Answer, port: Int) {
         let now = timer.now
         switch answer {
         case .success(let addresses):
+            if let local = environment.options.connection.localAddress, local.family != family, !addresses.isEmpty {
+                apply(machine.lookUpFailed(family, DialFailure.otherFamily(local: local), now: now), port: port)
+                return
+            }
             if firstAddress == nil, !addresses.isEmpty {
                 firstAddress = now
                 resolved()
@@ -114,8 +126,25 @@ final class ConnectStep: @unchecked Sendable {
         }
     }
 
+    /// Takes the actions of `effects`, and of the effects that follow from attempts that fail at once.
     private func apply(_ effects: ConnectEffects, port: Int) {
         guard !isOver else { return }
+        guard !isApplying else { preconditionFailure("effects are applied one after the other") }
+        var effects = effects
+        isApplying = true
+        while take(effects, port: port), let (attempt, error) = failedAtOnce {
+            failedAtOnce = nil
+            effects = recordFailure(of: attempt, error)
+        }
+        isApplying = false
+        if let result {
+            self.result = nil
+            completion(result)
+        }
+    }
+
+    /// - Returns: Whether the step continues. If not, `result` is set.
+    private func take(_ effects: ConnectEffects, port: Int) -> Bool {
         switch effects.timer {
         case nil: break
         case .cancel: cancelWakeUp()
@@ -126,23 +155,26 @@ final class ConnectStep: @unchecked Sendable {
                 apply(machine.timerFired(id, now: timer.now), port: port)
             }
         }
+        // Set first: closing a channel reports the failure of its connect in the same call.
+        if effects.outcome != nil { isOver = true }
         for attempt in effects.close { judge(attempt, at: timer.now) }
         switch effects.outcome {
-        case nil: break
+        case nil:
+            if let attempt = effects.connect { open(attempt, port: port) }
+            return true
         case .connected(let attempt):
             environment.addressHistory.succeeded(attempt.address)
             guard let channel = channels.removeValue(forKey: attempt.id.value) else {
                 preconditionFailure("an attempt that connected has a channel")
             }
-            end()
-            completion(.success(channel))
-            return
+            end(cancelsLookUps: false)
+            result = .success(channel)
         case .failed(let failure):
             if case .name(let host, _) = target { environment.addresses.expire(host) }
-            fail(failure)
-            return
+            end()
+            result = .failure(failure)
         }
-        if let attempt = effects.connect { open(attempt, port: port) }
+        return false
     }
 
     private func open(_ attempt: ConnectStateMachine.Attempt, port: Int) {
@@ -171,13 +203,22 @@ final class ConnectStep: @unchecked Sendable {
 
     private func failed(_ attempt: ConnectStateMachine.Attempt, _ error: any Error, port: Int) {
         guard !isOver else { return }
+        // Not applied here: with many addresses that fail at once, the calls would be nested.
+        guard !isApplying else {
+            failedAtOnce = (attempt, error)
+            return
+        }
+        apply(recordFailure(of: attempt, error), port: port)
+    }
+
+    private func recordFailure(of attempt: ConnectStateMachine.Attempt, _ error: any Error) -> ConnectEffects {
         channels[attempt.id.value] = nil
         let error = localAddressFailure(error) ?? error
         let kind = ConnectFailure.Kind(error)
         let now = timer.now
         // A failure of this machine says nothing about the address.
-        if kind != .resources, !(error is DialFailure) { environment.addressHistory.failed(attempt.address, now: now) }
-        apply(machine.attemptFailed(attempt.id, error, kind, now: now), port: port)
+        if kind != .resources, error is IOError { environment.addressHistory.failed(attempt.address, now: now) }
+        return machine.attemptFailed(attempt.id, error, kind, now: now)
     }
 
     /// Records that the address of an attempt that is closed may be bad: it did not answer within the delay after which
@@ -240,10 +281,12 @@ final class ConnectStep: @unchecked Sendable {
         completion(.failure(error))
     }
 
-    private func end() {
+    /// - Parameter cancelsLookUps: Whether look-ups that still run end. After a success they go on, so that the client
+    ///   keeps their answers.
+    private func end(cancelsLookUps: Bool = true) {
         isOver = true
         cancelWakeUp()
-        resolve?.cancel()
+        if cancelsLookUps { resolve?.cancel() } else { resolve?.leave() }
         resolve = nil
         let open = channels.values
         channels = [:]

@@ -77,13 +77,23 @@ final class AddressCache: Sendable {
         state.withLock { $0.machine.expire(host, now: now) }
     }
 
+    /// Cancels all look-ups, because the client is closed. Dials that wait for them fail.
+    func cancelAll() {
+        let tasks = state.withLock { state in
+            defer { state.tasks = [:] }
+            return Array(state.tasks.values)
+        }
+        for task in tasks { task.cancel() }
+    }
+
     /// The current numbers of look-ups and of waiters, for tests.
     var counts: (lookUps: Int, waiters: Int) {
         state.withLock { ($0.machine.lookUpCount, $0.machine.waiterCount) }
     }
 
     private func start(_ lookUp: Machine.LookUpID, _ query: NameQuery) {
-        let task = Task { await self.run(lookUp, query) }
+        // Detached: the task-local values of a request are not the resolver's business.
+        let task = Task.detached { await self.run(lookUp, query) }
         let isRunning = state.withLock { state in
             let isRunning = state.machine.isRunning(lookUp, of: query)
             if isRunning { state.tasks[lookUp] = task }

@@ -38,7 +38,8 @@ final class ResolveStep: @unchecked Sendable {
             return
         }
         tasks.append(
-            Task { [host, cache, eventLoop] in
+            // Detached: the task-local values of a request are not the resolver's business.
+            Task.detached { [host, cache, eventLoop] in
                 let answer: Answer
                 do {
                     answer = .success(try await cache.resolve(host, family))
@@ -54,10 +55,16 @@ final class ResolveStep: @unchecked Sendable {
         report(family, answer)
     }
 
-    /// Ends the step. Later answers are dropped.
+    /// Ends the step and its look-ups. Later answers are dropped.
     func cancel() {
         isOver = true
         for task in tasks { task.cancel() }
+        tasks = []
+    }
+
+    /// Ends the step, but not its look-ups: the cache keeps their answers for later dials.
+    func leave() {
+        isOver = true
         tasks = []
     }
 }

@@ -49,7 +49,9 @@ package enum ProxyFailure: Error, Sendable, Hashable {
     /// The code of the caller's error.
     package var code: ServiceError.Code {
         switch self {
-        case .authenticationRequired, .socksMethodRefused, .socksAuthenticationRefused: .proxyAuthenticationRequired
+        // Some proxies answer CONNECT with 401 in place of 407.
+        case .authenticationRequired, .refused(status: 401), .socksMethodRefused, .socksAuthenticationRefused:
+            .proxyAuthenticationRequired
         default: .proxyFailed
         }
     }
@@ -88,6 +90,7 @@ package enum ProxyFailure: Error, Sendable, Hashable {
     /// The usual reasons of proxies for these statuses (RFC 9110 §15).
     private static func meaning(ofStatus status: Int) -> String {
         switch status {
+        case 401: " (it requires credentials, or does not accept the given ones)"
         case 300...399: " (redirects of a proxy are not followed)"
         case 403: " (its rules do not allow this host or port)"
         case 405, 501: " (it does not support CONNECT)"
