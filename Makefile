@@ -9,6 +9,7 @@ SILENT_FLAGS ?=
 SILENCE_FLAGS ?=
 CHURN_FLAGS ?=
 IDLE_FLAGS ?=
+PROXIES_FLAGS ?=
 TORTURE_FLAGS ?=
 SPEED_FLAGS ?=
 LEDGER_FLAGS ?= --requests 1000000
@@ -21,7 +22,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.2 --limit-allocations 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled
+.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +103,11 @@ http2-servers: ## Drive the tool against nginx, nghttpd and HAProxy speaking HTT
 	$(SWIFT) build -c release --product bowline
 	@Scripts/http2-servers $(HTTP2_FLAGS)
 
+proxies: ## Drive the tool through squid, tinyproxy, microsocks and Dante, which are killed under load (PROXIES_FLAGS=--short)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	@Scripts/proxies $(PROXIES_FLAGS)
+
 http2-fields: ## Send large field sections to nginx, HAProxy, nghttpd and Node, and compare what arrives (FIELDS_FLAGS=--short)
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline
@@ -125,9 +131,10 @@ churn: dependencies ## Call 100 origins that misbehave for 10 minutes, and test 
 	$(SWIFT) build -c release --product bowline-trust
 	@.build/release/bowline-trust churn $(CHURN_FLAGS)
 
-ledger: dependencies ## Compare the outcomes of a million requests with the requests that the service executed (SEED=n replays; LEDGER_FLAGS)
+ledger: ## Compare the outcomes of a million requests, some through proxies, with what the service executed (SEED=n replays; LEDGER_FLAGS)
+	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline-trust
-	@.build/release/bowline-trust ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
+	@Scripts/ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
 
 streams: dependencies ## Make a million requests while stream numbers run out and the peer pauses and goes away (SEED=n replays; STREAMS_FLAGS)
 	$(SWIFT) build -c release --product bowline-trust

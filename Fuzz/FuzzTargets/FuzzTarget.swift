@@ -29,6 +29,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case hpack
     /// The session of an HTTP/2 client, with arbitrary bytes of a server.
     case session
+    /// The tunnels through HTTP and SOCKS5 proxies, with arbitrary bytes of a proxy.
+    case proxies
     /// Media types, charsets and the text of a body.
     case text
 
@@ -52,6 +54,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .frames: try FramesTarget.check(input)
         case .hpack: try HPACKTarget.check(input)
         case .session: try SessionTarget.check(input)
+        case .proxies: try ProxiesTarget.check(input)
         case .text: try TextTarget.check(input)
         }
     }

@@ -71,6 +71,15 @@ def _general_name(text):
     raise ValueError(f"no such kind of name: {text}")
 
 
+def make_resolver(folder):
+    """A library for LD_PRELOAD in which each name has the loopback address."""
+    library = folder / "names.so"
+    if not library.exists():
+        (folder / "names.c").write_text(RESOLVER)
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, folder / "names.c", "-ldl"], check=True)
+    return str(library)
+
+
 class Authority:
     """The certificate authority of one run, in its own folder."""
 
@@ -102,11 +111,7 @@ class Authority:
         return context
 
     def resolver(self):
-        library = self.path / "names.so"
-        if not library.exists():
-            (self.path / "names.c").write_text(RESOLVER)
-            subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, self.path / "names.c", "-ldl"], check=True)
-        return str(library)
+        return make_resolver(self.path)
 
 
 class Server:

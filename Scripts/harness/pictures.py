@@ -22,8 +22,8 @@ PATH = [
     ]),
     ("the transport", [
         ("PooledTransport.send", "makes a CheckedRequest; decides about a resend", None),
-        ("OriginPools, ConnectionPool.lease", "a free connection, or a place in the queue",
-         ("OriginDialer", "dials a new connection")),
+        ("RoutePools, ConnectionPool.lease", "a free connection, or a place in the queue",
+         ("RouteDialer", "dials a new connection")),
         ("Exchange", "the caller's side of one request", None),
         ("HTTPConnection", "the event loop's side", None),
         ("HTTP1/Wire, HTTP2/Wire", "encodes the request, reads the response", None),

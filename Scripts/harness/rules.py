@@ -31,7 +31,7 @@ WALLS = {
     "BowlineCall": ["BowlineCore", "BowlinePlatform", "Logging", "Metrics", "Tracing", "CZlib"],
     # HTTP/2 uses our own wire: not NIOHTTP2, not NIOHPACK.
     "BowlineTransport": [
-        "BowlineCore", "BowlinePlatform", "DequeModule", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
+        "BowlineCore", "BowlinePlatform", "Crypto", "DequeModule", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
     ],
     "Bowline": [
         "BowlineCore", "BowlineCall", "BowlineTransport", "FoundationEssentials", "Logging", "ServiceLifecycle",

@@ -26,12 +26,11 @@ package enum Platform {
         package static let streamSocket = CInt(SOCK_STREAM)
     #endif
 
-    /// The error that `getaddrinfo` returns for a name that exists but has no address; nil: the platform has no such
-    /// error.
-    #if canImport(Glibc)
-        // EAI_NODATA. The headers declare it for GNU sources only.
-        package static let noAddressError: CInt? = -5
+    /// The statuses with which `getaddrinfo` reports that a name exists but has no address of the family: EAI_NODATA and
+    /// EAI_ADDRFAMILY. glibc declares both for GNU sources only, and other systems do not declare both.
+    #if canImport(Glibc) || canImport(Musl)
+        package static let noAddressErrors: [CInt] = [-5, -9]
     #else
-        package static let noAddressError: CInt? = nil
+        package static let noAddressErrors: [CInt] = [7, 1]
     #endif
 }

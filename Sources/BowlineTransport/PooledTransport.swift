@@ -5,7 +5,7 @@ internal import NIOPosix
 /// Carries attempts over pooled connections. If a request failed because its connection was dead, resends it once.
 package final class PooledTransport: ServiceTransport {
     let environment: TransportEnvironment
-    let pools: OriginPools
+    let pools: RoutePools
     /// How many connections had been closed when the drain began.
     private let closedBeforeDrain = Guarded(Int?.none)
 
@@ -15,8 +15,11 @@ package final class PooledTransport: ServiceTransport {
     ///   event loops cannot be made because there are too few descriptors or threads.
     package init(options: TransportOptions) throws {
         environment = try TransportEnvironment(options: options, group: SingletonLoops.group())
-        pools = OriginPools(environment: environment)
+        pools = RoutePools(environment: environment)
     }
+
+    /// Warnings about the environment's variables, for the log, once.
+    package var warnings: [String] { environment.proxies.warnings }
 
     package func send(_ request: ServiceRequest, context: RequestContext) async throws -> ServiceResponse {
         let prepared = try prepare(request, context: context)
@@ -35,7 +38,7 @@ package final class PooledTransport: ServiceTransport {
     private func send(_ prepared: PreparedRequest) async throws -> ServiceResponse {
         var resend = ResendPolicy()
         while true {
-            let pool = pools.pool(for: prepared.origin)
+            let pool = pools.pool(for: prepared.route)
             let lease: Lease
             let leased: MonotonicInstant
             do {
@@ -95,7 +98,8 @@ package final class PooledTransport: ServiceTransport {
     private func prepare(_ request: ServiceRequest, context: RequestContext) throws -> PreparedRequest {
         let started = environment.clock.now
         let prepared = try PreparedRequest(
-            request, context: context, started: started, isPooled: environment.options.pool.isEnabled)
+            request, context: context, started: started, proxies: environment.proxies,
+            isPooled: environment.options.pool.isEnabled)
         guard prepared.deadline.instant > started else { throw prepared.deadline.passed(prepared, now: started) }
         return prepared
     }
@@ -205,6 +209,7 @@ package final class PooledTransport: ServiceTransport {
     package func close() async -> Int {
         beginDrain()
         pools.closeAll()
+        environment.addresses.cancelAll()
         await waitUntilClosed(within: .seconds(1))
         let closed = pools.snapshot().closed.values.reduce(0, +)
         return closed - (closedBeforeDrain.withLock { $0 } ?? 0)
@@ -232,9 +237,10 @@ package final class PooledTransport: ServiceTransport {
 
     /// Dials until `origin` has that many connections ready for requests.
     package func prewarm(_ origin: Origin, connections: Int) async throws {
-        var pool = pools.pool(for: origin)
+        let route = Route(origin, proxy: try environment.proxies.proxy(for: origin))
+        var pool = pools.pool(for: route)
         while try await !prewarm(pool, connections) {
-            pool = pools.pool(for: origin)
+            pool = pools.pool(for: route)
         }
     }
 

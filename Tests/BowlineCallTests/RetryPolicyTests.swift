@@ -37,6 +37,7 @@ struct RetryPolicyTests {
             .shuttingDown, .forciblyClosed, .deadlineExceeded, .poolSaturated, .poolAcquireTimeout, .requestBodyFailed,
             .requestBodyLengthMismatch, .requestBodyConsumed, .decompressionFailed, .decompressionLimitExceeded,
             .redirectRefused, .tooManyRedirects, .authenticationFailed, .decodingFailed, .encodingFailed,
+            .proxyAuthenticationRequired,
         ])
     func never(code: ServiceError.Code) {
         #expect(verdict(.error(code), .neverSent) == .giveUp(.notRetryable))
@@ -46,6 +47,7 @@ struct RetryPolicyTests {
         "A failed dial may be retried for every method, because nothing was sent", .tags(.RT21),
         arguments: [
             ServiceError.Code.nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout,
+            .proxyFailed,
         ])
     func dials(code: ServiceError.Code) {
         guard case .retry = verdict(.error(code), .neverSent, isIdempotent: false) else {

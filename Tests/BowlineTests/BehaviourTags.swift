@@ -101,6 +101,12 @@ extension Tag {
     @Tag static var PO10: Self
     @Tag static var PO11: Self
     @Tag static var PO12: Self
+    @Tag static var PX1: Self
+    @Tag static var PX2: Self
+    @Tag static var PX3: Self
+    @Tag static var PX4: Self
+    @Tag static var PX5: Self
+    @Tag static var PX6: Self
     @Tag static var RD2: Self
     @Tag static var RD5: Self
     @Tag static var RD7: Self
@@ -133,6 +139,10 @@ extension Tag {
     @Tag static var TL6: Self
     @Tag static var TL7: Self
     @Tag static var TL8: Self
+    @Tag static var TL10: Self
+    @Tag static var TL11: Self
+    @Tag static var TL12: Self
+    @Tag static var TL13: Self
     @Tag static var TO1: Self
     @Tag static var TO2: Self
     @Tag static var TO3: Self

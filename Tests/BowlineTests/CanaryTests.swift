@@ -249,6 +249,18 @@ struct CanaryTests {
         configuration.fields = [.authorization: text, .cookie: text]
         configuration.authentication = try BasicAuthentication(user: text, password: text)
         configuration.tls.identity = .pem(certificate: text, key: text)
+        let choices: [ProxyChoice] = [
+            .http("http://\(text):\(text)@p"), .http("http://p/\(text)"), .url("\(text):\(text)"),
+        ]
+        for choice in choices {
+            configuration.proxy = choice
+            watchers.show(configuration)
+            watchers.show(choice)
+            watchers.show(configuration.problems())
+        }
+        let proxy = try Proxy("socks5://p", credentials: ProxyCredentials(user: text, password: text))
+        watchers.show(proxy)
+        watchers.show(proxy.credentials as Any)
         watchers.show(configuration)
         var facts = ResponseFacts()
         facts.redirects = [url]

@@ -156,14 +156,14 @@ struct CancellationTests {
             server.respond { request in request.path == "/first" ? .reply(200, body: "x") : .close }
             async let first = client.fetch("/first")
             try await names.asked.wait()
-            try await names.answer(port: server.port)
+            try await names.answer()
             _ = try await first
             names.asked.close()
             let task = Task { try await client.fetch("/victim") }
             try await names.asked.wait()
             task.cancel()
             await #expect(throws: CancellationError.self) { _ = try await task.value }
-            try await names.answer(port: server.port)
+            try await names.answer()
             try await eventually("the late connection in the pool") { transport.snapshot().idle == 1 }
             #expect(server.executions(of: "/victim") == 1)
         }

@@ -167,7 +167,7 @@ private enum Knobs {
                 case .number(_, let range): range.knobText
                 case .integers(_, let range): "\(range.knobText) each"
                 case .words(let words, _): words.map { "`.\($0)`" }.joined(separator: ", ")
-                case .flag, .other: nil
+                case .flag, .optionalAddress, .other: nil
                 }
             return range.map { ("\(path).\(knob.name)", $0) }
         }
@@ -185,6 +185,7 @@ private enum Knobs {
             case .duration(let property, _): options[keyPath: property] += .seconds(4321)
             case .optionalDuration(let property, _): options[keyPath: property] = .seconds(4321)
             case .number(let property, _): options[keyPath: property] += 1
+            case .optionalAddress(let property): options[keyPath: property] = IPAddress("192.0.2.1")
             case .integers(let property, _): options[keyPath: property] = [4321]
             case .words(let words, let set):
                 if let last = words.last { set(last, &options) }
@@ -207,7 +208,7 @@ private enum Knobs {
 
     private static func isLeaf(_ value: Any) -> Bool {
         value is Duration || value is Int || value is Bool || value is String || value is any ServiceClock
-            || value is HTTPFields
+            || value is HTTPFields || value is IPAddress
     }
 
     private static func written(_ value: Any) -> String {

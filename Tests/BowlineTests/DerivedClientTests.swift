@@ -70,8 +70,10 @@ struct DerivedClientTests {
     static let shared: [(path: String, change: @Sendable (inout ClientConfiguration) -> Void)] = [
         ("timeouts.connect", { $0.timeouts.connect = .seconds(1) }), ("pool", { $0.pool = .lowMemory }),
         ("connection", { $0.connection.isNoDelay = false }), ("tls", { $0.tls.verification = .disabled }),
+        ("proxy", { $0.proxy = .none }),
         ("lifecycle", { $0.lifecycle.drainTimeout = .zero }), ("clock and random", { $0.clock = TestClock() }),
         ("clock and random", { $0.random = { 0 } }),
+        ("resolver", { $0.resolver = FixedAddresses([:], otherwise: nil) }),
         ("telemetry.isMetricsEnabled", { $0.telemetry.isMetricsEnabled = false }),
         ("telemetry.events", { $0.telemetry.events.append(Listener()) }),
         ("telemetry.events", { $0.telemetry.events[0] = Listener() }),

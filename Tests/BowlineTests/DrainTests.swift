@@ -49,7 +49,7 @@ struct DrainTests {
             async let report = client.shutdown(within: .seconds(600))
             try await ShutdownTests.waitUntil(.draining, client)
             try await eventually("the dial to be given up") { transport.snapshot().dialling == 0 }
-            try await names.answer(port: server.port)
+            try await names.answer()
             #expect(server.connections.count == 1)
             gate.open()
             #expect(try await slow.text == "late")

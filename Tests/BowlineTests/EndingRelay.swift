@@ -35,7 +35,8 @@ enum EndingRelay {
         func next() -> Int { count.wrappingAdd(1, ordering: .relaxed).newValue }
     }
 
-    private final class Half: ChannelInboundHandler {
+    /// Writes the bytes of one channel to another, and closes the other channel when its own has closed.
+    final class Half: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
 
         private let other: any Channel

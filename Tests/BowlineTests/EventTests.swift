@@ -43,13 +43,13 @@ struct EventTests {
         }
     }
 
-    @Test("With TLS the handshake's event comes between the socket's and the connection's")
+    @Test("A name's first address comes before the socket; TLS comes between the socket and the connection")
     func encrypted() async throws {
         try await withClient(.tls()) { client, server in
             server.respond { _ in .reply(200, body: "x") }
             _ = try await client.fetch("/")
-            let dial = ["queued", "dialling #1", "connected #1", "secured #1", "established #1", "dequeued", "leased"]
-            #expect(events.texts == dial + Self.exchange + ["released #1"])
+            let dial = ["dialling #1", "resolved #1", "connected #1", "secured #1", "established #1"]
+            #expect(events.texts == ["queued"] + dial + ["dequeued", "leased"] + Self.exchange + ["released #1"])
         }
     }
 

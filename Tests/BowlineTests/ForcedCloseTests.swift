@@ -39,7 +39,7 @@ struct ForcedCloseTests {
             try await names.asked.wait()
             try await eventually("the request to wait") { transport.snapshot().waiting == 1 && executor.isQuiet }
             executor.hold()
-            try await names.answer(port: server.port)
+            try await names.answer()
             // The pool has leased the connection; the task that gets it has not run since.
             try await eventually("the lease") { transport.snapshot().active == 1 && executor.heldCount > 0 }
             // The client has a connection when the kernel has it; the server may take a moment to accept it.
@@ -117,7 +117,7 @@ struct ForcedCloseTests {
             server.respond { request in request.path == "/first" ? .reply(200, body: "x") : .close }
             async let first = client.fetch("/first")
             try await names.asked.wait()
-            try await names.answer(port: server.port)
+            try await names.answer()
             _ = try await first
             names.asked.close()
             let task = Task { try await client.fetch("/victim") }

@@ -18,7 +18,7 @@ struct NameResolutionTests {
             #expect(transport.snapshot().waiting == 0)
             #expect(transport.snapshot().dialling == 1)
             #expect(server.connections.isEmpty)
-            try await names.answer(port: server.port)
+            try await names.answer()
             try await eventually("the late connection in the pool") { transport.snapshot().idle == 1 }
             #expect(try await client.fetch("/next").connectionID == 1)
             #expect(server.connections.count == 1)
@@ -34,7 +34,7 @@ struct NameResolutionTests {
             task.cancel()
             await #expect(throws: CancellationError.self) { _ = try await task.value }
             #expect(transport.snapshot().dialling == 0)
-            try await names.answer(port: server.port)
+            try await names.answer()
             #expect(transport.openChannels == 0)
             #expect(server.connections.isEmpty)
         }
@@ -68,7 +68,7 @@ struct NameResolutionTests {
             #expect(error.progress == .neverSent)
             #expect(error.elapsed == .seconds(3))
             try await eventually("the dial to be over") { transport.snapshot().dialling == 0 }
-            try await names.answer(port: server.port)
+            try await names.answer()
             #expect(transport.openChannels == 0)
             #expect(server.connections.isEmpty)
         }
@@ -87,7 +87,7 @@ struct NameResolutionTests {
             let error = try await serviceError { _ = try await task.value }
             #expect(error.code == .forciblyClosed)
             #expect(error.progress == .neverSent)
-            try await names.answer(port: server.port)
+            try await names.answer()
             #expect(transport.openChannels == 0)
             #expect(server.connections.isEmpty)
         }
@@ -108,7 +108,7 @@ struct NameResolutionTests {
             #expect(error.underlying != nil)
             async let next = client.fetch("/")
             try await names.asked.wait()
-            try await names.answer(port: server.port)
+            try await names.answer()
             #expect(try await next.text == "x")
         }
     }

@@ -58,7 +58,9 @@ final class RecordedEvents: ServiceEventListener {
     }
 
     func connectionDialling(_ event: ConnectionEvent) { note("dialling", event) }
+    func connectionResolved(_ event: ConnectionEvent) { note("resolved", event) }
     func connectionConnected(_ event: ConnectionEvent) { note("connected", event) }
+    func connectionTunnelled(_ event: ConnectionEvent) { note("tunnelled", event) }
     func connectionSecured(_ event: ConnectionEvent) { note("secured", event) }
     func connectionEstablished(_ event: ConnectionEvent) { note("established", event) }
     func connectionFailed(_ event: ConnectionEvent, error: ServiceError) { note("failed \(error.code)", event) }

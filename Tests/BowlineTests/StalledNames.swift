@@ -4,84 +4,77 @@ import BowlineTransport
 import NIOCore
 import NIOPosix
 
-/// Names that resolve when a test says so. A slow or dead DNS server looks like this to a dial.
-final class StalledNames: Sendable {
-    private struct Query: Resolver {
-        let loop: any EventLoop
-        let ipv4: EventLoopPromise<[SocketAddress]>
-        let ipv6: EventLoopPromise<[SocketAddress]>
-        let asked: Gate
-
-        func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> { ipv6.futureResult }
-
-        func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
-            asked.open()
-            return ipv4.futureResult
-        }
-
-        func cancelQueries() {}
+/// A resolver whose look-ups wait until a test answers them. A slow or dead DNS server looks like this to a dial.
+///
+/// A look-up that is cancelled goes on waiting, as with a resolver that ignores its cancellation. Answers are not kept,
+/// so each dial asks.
+final class StalledNames: ServiceResolver {
+    private struct LookUp {
+        let family: IPAddress.Family
+        let continuation: CheckedContinuation<ResolvedAddresses, any Error>
     }
 
-    private struct Unknown: Error {}
-
     private struct State {
-        var pending: [Query] = []
+        var pending: [LookUp] = []
+        /// Look-ups that have not returned.
+        var underway = 0
         var isOver = false
     }
 
     private let state = Guarded(State())
-    /// Open once a name has been asked for.
+    /// Open once a dial has asked for both families of a name.
     let asked = Gate()
+
+    func resolve(_ host: String, _ family: IPAddress.Family) async throws -> ResolvedAddresses {
+        state.withLock { $0.underway += 1 }
+        defer { state.withLock { $0.underway -= 1 } }
+        return try await withCheckedThrowingContinuation { continuation in
+            let (isOver, isAskedWhole) = state.withLock { state in
+                if !state.isOver { state.pending.append(LookUp(family: family, continuation: continuation)) }
+                return (state.isOver, Set(state.pending.map(\.family)).count == 2)
+            }
+            if isOver { continuation.resume(throwing: NameLookupError(.noSuchHost)) }
+            if isAskedWhole { asked.open() }
+        }
+    }
 
     var options: TransportOptions {
         var options = TransportOptions()
-        options.makeResolver = { loop in
-            let query = Query(
-                loop: loop, ipv4: loop.makePromise(of: [SocketAddress].self),
-                ipv6: loop.makePromise(of: [SocketAddress].self), asked: self.asked
-            )
-            let isOver = self.state.withLock { state in
-                if !state.isOver { state.pending.append(query) }
-                return state.isOver
-            }
-            if isOver {
-                query.ipv6.succeed([])
-                query.ipv4.fail(Unknown())
-            }
-            return query
-        }
+        options.resolver = self
         return options
     }
 
-    /// Answers all pending questions with 127.0.0.1. The immediate effects have happened when this returns.
-    func answer(port: Int) async throws {
-        let address = try SocketAddress(ipAddress: "127.0.0.1", port: port)
-        try await settle { $0.succeed([address]) }
+    /// Answers all pending look-ups with 127.0.0.1, and with no IPv6 address.
+    func answer() async throws {
+        try await settle { family in
+            let addresses = family == .v4 ? ["127.0.0.1"] : []
+            return .success(ResolvedAddresses(addresses.compactMap { IPAddress($0) }, validFor: .zero))
+        }
     }
 
-    /// Answers all pending questions: there is no such name.
+    /// Answers all pending look-ups: there is no such name.
     func fail() async throws {
-        try await settle { $0.fail(Unknown()) }
+        try await settle { _ in .failure(NameLookupError(.noSuchHost)) }
     }
 
-    /// Answers all pending and later questions: there is no such name.
+    /// Answers all pending and later look-ups: there is no such name.
     func end() async throws {
         state.withLock { $0.isOver = true }
         try await fail()
     }
 
-    private func settle(_ end: @escaping @Sendable (EventLoopPromise<[SocketAddress]>) -> Void) async throws {
-        let queries = state.withLock { state in
+    /// Answers the pending look-ups, and waits until they have returned and the client has had time to use the answers.
+    private func settle(_ answer: (IPAddress.Family) -> Result<ResolvedAddresses, any Error>) async throws {
+        let pending = state.withLock { state in
             defer { state.pending = [] }
             return state.pending
         }
-        for query in queries {
-            try await query.loop.submit {
-                query.ipv6.succeed([])
-                end(query.ipv4)
-            }.get()
-            // One turn of the loop for the effects of the answer.
-            try await query.loop.submit {}.get()
+        for lookUp in pending { lookUp.continuation.resume(with: answer(lookUp.family)) }
+        try await eventually("the look-ups to return") { state.withLock { $0.underway == 0 } }
+        // A few turns of each loop for the effects. Too few turns cannot fail a test that is right.
+        for _ in 0..<5 {
+            await Task.yield()
+            for loop in MultiThreadedEventLoopGroup.singleton.makeIterator() { try await loop.submit {}.get() }
         }
     }
 }

@@ -79,6 +79,19 @@ struct JSONOutputTests {
         #expect(!line.contains("requests sent"))
     }
 
+    @Test("A connection through a proxy names the proxy; for people, only with -v")
+    func proxy() {
+        var outcome = Self.outcome()
+        outcome.response?.connection = ConnectionFacts(
+            id: 1, isReused: false, requests: 1, peer: "127.0.0.1:3128", proxy: "http://127.0.0.1:3128",
+            protocolVersion: .http2, stream: 1
+        )
+        let object = #""connection":{"id":1,"reused":false,"requests":1,"stream":1,"proxy":"http://127.0.0.1:3128"},"#
+        #expect(outcome.json(isVerbose: false).contains(object))
+        #expect(outcome.readable(isVerbose: true).contains("\n       proxy http://127.0.0.1:3128\n"))
+        #expect(!outcome.readable(isVerbose: false).contains("proxy"))
+    }
+
     @Test("Redirects, the attempts of the last hop and all sent requests are separate counts")
     func counts() throws {
         var facts = ResponseFacts(connection: Self.connection, attempts: 2)

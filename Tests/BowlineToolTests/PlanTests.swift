@@ -139,6 +139,19 @@ struct PlanTests {
         #expect(try CommandLine.plan("--insecure").configuration.tls.verification == .disabled)
     }
 
+    @Test(
+        "The proxy is the environment's, the given one, or none",
+        arguments: [
+            ([String](), ProxyChoice.environment), (["--no-proxy"], .none),
+            (["--proxy", "http://user:word@a.test:3128"], .http("http://user:word@a.test:3128")),
+            (["--proxy", "a.test:3128"], .http("a.test:3128")), (["--proxy", "https://a.test"], .https("a.test")),
+            (["--proxy", "socks5h://a.test"], .socks5("a.test")),
+            (["--proxy", "socks5://[::1]:1081"], .socks5("socks5://[::1]:1081")),
+        ])
+    func proxy(arguments: [String], expected: ProxyChoice) throws {
+        #expect(try CommandLine.plan([CommandLine.url] + arguments).configuration.proxy == expected)
+    }
+
     @Test("output options")
     func output() throws {
         let output = try CommandLine.plan("--json", "-v", "--quiet", "--fail", "--drop-body", "--max-body", "10").output

@@ -21,6 +21,9 @@ struct RefusalTests {
         (["--data-file", "/"], "folder"), (["--data-file", "-", "-n", "2"], "--data-file"),
         (["--cert", "/dev/null"], "--key"), (["--key", "/dev/null"], "--cert"),
         (["--cacert", "/no/such-file"], "/no/such-file"),
+        (["--proxy", "ftp://a.test"], "--proxy"), (["--proxy", "http://a.test/path"], "--proxy"),
+        (["--proxy", "http://a.test:65536"], "--proxy"), (["--proxy", ""], "--proxy"),
+        (["--proxy", "http://a.test", "--no-proxy"], "--no-proxy"),
         (["-o", "a", "-n", "2", "-c", "2"], "-o"), (["-o", "a", "--drop-body"], "--drop-body"),
         (["-X", ""], "method"), (["-X", "GE T"], "method"), (["-X", "GET / HTTP/1.1\r\nX: y"], "method"),
         (["-H", "no colon"], "colon"), (["-H", ": a"], "name"), (["-H", "X Y: a"], "name"),
@@ -55,6 +58,16 @@ struct RefusalTests {
         let refusal = try #require(CommandLine.refusal([]))
         #expect(refusal.status == 64)
         #expect(refusal.message.contains("url"))
+    }
+
+    @Test(
+        "A proxy's URL that is refused is not repeated in the message",
+        arguments: ["ftp://user:canary@a.test", "http://user:canary@a.test/x", "http://user:canary%0A@a.test"])
+    func proxySecretsStaySecret(url: String) throws {
+        let refusal = try #require(CommandLine.refusal([CommandLine.url, "--proxy", url]))
+        #expect(refusal.status == 64)
+        #expect(refusal.message.contains("--proxy: "))
+        #expect(!refusal.message.contains("canary"))
     }
 
     @Test("a header's value is never repeated in a message")

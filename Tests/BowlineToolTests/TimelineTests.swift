@@ -1,4 +1,5 @@
 internal import Bowline
+internal import BowlineCore
 internal import Testing
 
 @testable import BowlineTool
@@ -9,11 +10,13 @@ struct TimelineTests {
         MonotonicInstant(nanoseconds: Int64(milliseconds) * 1_000_000)
     }
 
-    private var timings: PhaseTimings {
+    private var timings: PhaseTimings { timings(DialTimings(total: .milliseconds(30))) }
+
+    private func timings(_ dial: DialTimings) -> PhaseTimings {
         var timings = PhaseTimings()
         timings.started = at(100)
         timings.leased = at(140)
-        timings.dial = .milliseconds(30)
+        timings.dialTimings = dial
         timings.sent = at(141)
         timings.firstByte = at(180)
         timings.head = at(181)
@@ -32,14 +35,25 @@ struct TimelineTests {
         }
     }
 
-    @Test("An encrypted connection's handshake has its own bar within the dial", arguments: [115, 90, 300])
-    func handshake(beganAt: Int) {
-        let timeline = Timeline(
-            began: at(100), decisions: [], timings: timings, handshake: at(beganAt), ended: at(200))
-        let began = min(max(beganAt, 110), 140)
-        #expect(timeline.spans.map(\.name) == ["queue", "dial", "TLS", "send", "wait", "head", "body"])
-        #expect(timeline.spans[1].duration == .milliseconds(began - 110))
-        #expect(timeline.spans[2].duration == .milliseconds(140 - began))
+    @Test("Each step of a dial has its own bar, and the last step ends with the dial")
+    func steps() {
+        let dial = DialTimings(
+            total: .milliseconds(30), resolve: .milliseconds(4), connect: .milliseconds(5), tunnel: .milliseconds(9),
+            tls: .microseconds(11_900))
+        let timeline = Timeline(began: at(100), decisions: [], timings: timings(dial), ended: at(200))
+        #expect(
+            timeline.spans.map(\.name) == [
+                "queue", "resolve", "connect", "tunnel", "TLS", "send", "wait", "head", "body",
+            ])
+        #expect(timeline.spans[1..<5].map(\.duration) == [4, 5, 9, 12].map { .milliseconds($0) })
+    }
+
+    @Test("A part of a dial that belongs to no step has a bar")
+    func otherPart() {
+        let dial = DialTimings(total: .milliseconds(30), connect: .milliseconds(5))
+        let timeline = Timeline(began: at(100), decisions: [], timings: timings(dial), ended: at(200))
+        #expect(timeline.spans.map(\.name) == ["queue", "connect", "dial", "send", "wait", "head", "body"])
+        #expect(timeline.spans[2].duration == .milliseconds(25))
     }
 
     @Test("Failed attempts and the sleeps after them come before the last attempt")

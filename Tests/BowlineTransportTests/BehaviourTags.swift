@@ -20,6 +20,7 @@ extension Tag {
     @Tag static var H2v: Self
     @Tag static var H2z: Self
     @Tag static var I5: Self
+    @Tag static var I12: Self
     @Tag static var KA13: Self
     @Tag static var KA18: Self
     @Tag static var KA19: Self
@@ -38,6 +39,10 @@ extension Tag {
     @Tag static var PO9: Self
     @Tag static var PO10: Self
     @Tag static var PO12: Self
+    @Tag static var PX2: Self
+    @Tag static var PX3: Self
+    @Tag static var PX5: Self
+    @Tag static var PX6: Self
     @Tag static var RT2: Self
     @Tag static var TO4: Self
 }

@@ -27,11 +27,11 @@ struct DialOptionsTests {
             let url = try ServiceURL(server.baseURL)
             let (loop, _) = environment.loops.loop(affinity: 0)
             let found = try await withCheckedThrowingContinuation { (waiter: CheckedContinuation<Found, any Error>) in
-                DialAttempt(
-                    origin: url.origin, eventLoop: loop, environment: environment,
+                Dial(
+                    Route(url.origin), environment: environment,
                     timer: LoopTimer(eventLoop: loop, clock: environment.clock), events: nil
                 ) { result in
-                    waiter.resume(with: result.flatMap { dialled in Result { try Self.found(dialled.channel) } })
+                    waiter.resume(with: Result { try Self.found(try result.get().channel) })
                 }
                 .start()
             }

@@ -71,7 +71,7 @@ struct FirstLookTests {
             let connection = HTTP1Connection(
                 ConnectionTraits(
                     id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: true,
-                    dialDuration: .zero,
+                    dialTimings: DialTimings(total: .zero),
                     sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: clock)),
                     executor: EventLoopTaskExecutor(channel.eventLoop),
                     originLink: OriginLink(options: ConnectionOptions(), owner: owner)))

@@ -20,7 +20,7 @@ final class HTTP1Harness: Sendable {
             let connection = HTTP1Connection(
                 ConnectionTraits(
                     id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
-                    dialDuration: .zero,
+                    dialTimings: DialTimings(total: .zero),
                     sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
                     executor: EventLoopTaskExecutor(channel.eventLoop),
                     originLink: OriginLink(options: ConnectionOptions(), owner: log)))
@@ -89,7 +89,8 @@ func makeHTTP1Connection(
     let connection = try await channel.eventLoop.submit {
         let connection = HTTP1Connection(
             ConnectionTraits(
-                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false, dialDuration: .zero,
+                id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
+                dialTimings: DialTimings(total: .zero),
                 sweep: sweep, executor: EventLoopTaskExecutor(channel.eventLoop), originLink: originLink))
         for handler in handlers { try channel.pipeline.syncOperations.addHandler(handler) }
         try channel.pipeline.syncOperations.addHandler(connection)

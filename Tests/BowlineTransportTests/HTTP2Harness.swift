@@ -33,7 +33,7 @@ final class HTTP2Harness: Sendable {
             HTTP2Connection(
                 ConnectionTraits(
                     id: ConnectionID(1), affinity: 0, channel: channel, peer: "peer", isTLS: false,
-                    dialDuration: .zero,
+                    dialTimings: DialTimings(total: .zero),
                     sweep: DeadlineSweep(timer: LoopTimer(eventLoop: channel.eventLoop, clock: UnhurriedClock(clock))),
                     executor: EventLoopTaskExecutor(channel.eventLoop),
                     originLink: OriginLink(options: connectionOptions, owner: log)),

@@ -15,7 +15,7 @@ struct HangingRootsTests {
     /// Refers to a dial without keeping it.
     // Safety: written before it is shared.
     private final class WeakDial: @unchecked Sendable {
-        weak var dial: DialAttempt?
+        weak var dial: Dial?
     }
 
     @Test(
@@ -37,13 +37,13 @@ struct HangingRootsTests {
         let (loop, _) = environment.loops.loop(affinity: 0)
         let (results, log) = AsyncStream<String>.makeStream()
         let weakDial = Self.begin(
-            DialAttempt(
-                origin: origin, eventLoop: loop, environment: environment,
+            Dial(
+                Route(origin), environment: environment,
                 timer: LoopTimer(eventLoop: loop, clock: environment.clock), events: nil
             ) { result in
                 switch result {
                 case .success: log.yield("success")
-                case .failure(let error): log.yield("\(error)")
+                case .failure(let failure): log.yield("\(failure.cause)")
                 }
             })
         try await hasBegun.wait()
@@ -54,7 +54,7 @@ struct HangingRootsTests {
         await transport.close()
     }
 
-    private static func begin(_ dial: DialAttempt) -> WeakDial {
+    private static func begin(_ dial: Dial) -> WeakDial {
         let weakDial = WeakDial()
         weakDial.dial = dial
         dial.start()

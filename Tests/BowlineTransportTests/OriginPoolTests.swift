@@ -13,8 +13,8 @@ struct OriginPoolTests {
         try await withLoopbackServer { server in
             let transport = try PooledTransport(options: TransportOptions())
             let origin = try ServiceURL(server.baseURL).origin
-            let found = transport.pools.pool(for: origin)
-            transport.pools.removeIfCold(origin)
+            let found = transport.pools.pool(for: Route(origin))
+            transport.pools.removeIfCold(Route(origin))
             #expect(try await !transport.prewarm(found, 1), "this one is closed; the client is not shutting down")
             try await transport.prewarm(origin, connections: 2)
             #expect(transport.snapshot().idle == 2)

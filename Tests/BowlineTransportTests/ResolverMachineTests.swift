@@ -5,7 +5,7 @@ import Testing
 
 @Suite("The order of name look-ups")
 struct ResolverMachineTests {
-    typealias Machine = ResolverStateMachine<String>
+    typealias Machine = ResolverStateMachine<String, String>
 
     enum Event: Sendable {
         /// A waiter, and the name it wants.

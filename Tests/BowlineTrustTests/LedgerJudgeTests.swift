@@ -48,6 +48,40 @@ private struct Sample {
             remains: LedgerRemains(descriptorsBefore: 8, descriptorsAfter: 8), authority: "127.0.0.1:1", isCalm: true)
     }
 
+    static let httpProxy = "http://127.0.0.1:8888"
+    static var socks: LedgerRoute { route { .socks($0) } }
+
+    /// The route over one proxy; direct if the proxy's URL is invalid, so that tests fail.
+    private static func route(_ make: (LedgerProxy) -> LedgerRoute) -> LedgerRoute {
+        (try? LedgerProxy(httpProxy)).map(make) ?? .direct
+    }
+
+    /// An answer that the forwarding proxy made.
+    static let answerOfProxy = LedgerAnswer(
+        status: 503, id: nil, saysExecuted: false, body: digest("could not retrieve"), proxy: httpProxy)
+
+    /// Lets the client report this proxy for the first answer.
+    static func proxy(_ record: inout LedgerRecord, _ proxy: String?) {
+        guard case .answered(var answer) = record.calls[0].told else { return }
+        answer.proxy = proxy
+        record.calls[0].told = .answered(answer)
+    }
+
+    /// Turns a record into one of a route on which a proxy forwards the requests.
+    static func forward(_ record: inout LedgerRecord) {
+        record.route = route { .forwarded($0) }
+        for index in record.calls.indices {
+            guard case .answered(var answer) = record.calls[index].told else { continue }
+            answer.proxy = httpProxy
+            record.calls[index].told = .answered(answer)
+        }
+        for index in record.executions.indices {
+            record.executions[index].fields += [
+                LedgerField("via", "1.1 host (tinyproxy/1.11.1)"), LedgerField("connection", "close"),
+            ]
+        }
+    }
+
     static func rules(_ spoil: (inout LedgerRecord) -> Void) -> [LedgerRule] {
         var record = record
         spoil(&record)
@@ -166,6 +200,21 @@ struct LedgerJudgeTests {
         (.fieldsDiffer, { $0.executions[0].fields[2] = LedgerField("content-length", "0") }),
         (.fieldsDiffer, { $0.executions[0].fields.append(LedgerField("connection", "keep-alive")) }),
         (.fieldsDiffer, { $0.executions[0].fields.append(Sample.key) }),
+        (.routeDiffers, { Sample.proxy(&$0, "http://127.0.0.1:9") }),
+        (
+            .routeDiffers,
+            {
+                $0.route = Sample.socks
+                $0.fail(1, .ambiguous)
+            }
+        ),
+        (
+            .routeDiffers,
+            {
+                Sample.forward(&$0)
+                $0.executions[0].fields.removeAll { $0.name == "via" }
+            }
+        ),
         (.foreignField, { $0.executions[0].fields.append(LedgerField("x-ledger-0000b2-0", "b2")) }),
         (.trailersDiffer, { $0.executions[0].trailers = [] }),
         (.trailersDiffer, { $0.executions[0].trailers.append(LedgerField("x-ledger-sum", "4")) }),
@@ -300,6 +349,46 @@ struct LedgerJudgeTests {
             $0.calls[1].endedAt = 1_500_000 + LedgerJudge.grace
         }
         #expect(inTime == [], "the grace is part of the limit")
+    }
+
+    @Test("A proxy that forwards requests may add Via, drop repeated fields and answer itself; a tunnel may not")
+    func forwarded() {
+        #expect(Sample.rules { Sample.forward(&$0) } == [])
+        let shortened = Sample.rules {
+            Sample.forward(&$0)
+            $0.executions[0].fields.removeAll { $0 == LedgerField("x-ledger-many", "2") }
+        }
+        #expect(shortened == [], "tinyproxy forwards only the first of several fields with one name")
+        let wrongHalf = Sample.rules {
+            Sample.forward(&$0)
+            $0.executions[0].fields.removeAll { $0 == LedgerField("x-ledger-many", "1") }
+        }
+        #expect(wrongHalf == [.fieldsDiffer], "but never only the second")
+        let answered = Sample.rules {
+            Sample.forward(&$0)
+            $0.isCalm = false
+            $0.calls[1].told = .answered(Sample.answerOfProxy)
+        }
+        #expect(answered == [], "the service may have executed a request that the proxy answers")
+        let calm = Sample.rules {
+            Sample.forward(&$0)
+            $0.calls[1].told = .answered(Sample.answerOfProxy)
+        }
+        #expect(calm == [.calmFailure])
+        let twice = Sample.rules {
+            Sample.forward(&$0)
+            $0.isCalm = false
+            $0.calls[1].told = .answered(Sample.answerOfProxy)
+            $0.executions.append($0.executions[1])
+        }
+        #expect(twice == [.executedTwice, .moreThanSent], "the service must not execute such a request twice")
+        let via = Sample.rules { $0.executions[0].fields.append(LedgerField("via", "1.1 host")) }
+        #expect(via == [.fieldsDiffer], "without a forwarding proxy nothing adds Via")
+        let credentials = Sample.rules {
+            Sample.forward(&$0)
+            $0.executions[0].fields.append(LedgerField("proxy-authorization", "Basic YTpi"))
+        }
+        #expect(credentials == [.fieldsDiffer], "credentials for the proxy must not reach the service")
     }
 
     @Test("A violation names its request as in the target")

@@ -12,7 +12,8 @@ struct LedgerTallyTests {
     }
 
     @Test(
-        "The table has a row for each protocol, with each call in one column, and the latest call against its deadline")
+        "The table has a row for each protocol and route, with each call in one column, and the latest call against its deadline"
+    )
     func rows() throws {
         let answer = LedgerAnswer(status: 200, id: 1, saysExecuted: true, body: .empty)
         let rejection = LedgerAnswer(status: 503, id: 1, saysExecuted: false, body: .empty)
@@ -22,17 +23,23 @@ struct LedgerTallyTests {
         ]
         calls += RequestProgress.allCases.map { Self.call(.failed(code: "connectionClosed", progress: $0, text: "")) }
         let execution = LedgerExecution(id: 1, method: .get, target: "/", fields: [])
+        let proxy = try LedgerProxy("socks5h://127.0.0.1:1080")
         let record = LedgerRecord(calls: calls, executions: [execution, execution])
         var tally = LedgerTally()
         tally.add(.init(record: record, faults: ["cut": 2]), [LedgerViolation(.late, 1, "")], wire: .http2)
         tally.add(.init(record: record, faults: ["cut": 1, "pause": 4]), [], wire: .http2)
+        var tunnelled = LedgerRecord(calls: [Self.call(.answered(answer))], executions: [execution])
+        tunnelled.route = .socks(proxy)
+        tally.add(.init(record: tunnelled, faults: [:]), [], wire: .http2)
         tally.add(.memoryGrew)
-        #expect(tally.requests == 16)
-        #expect(tally.episodes == 2)
+        #expect(tally.requests == 17)
+        #expect(tally.episodes == 3)
         #expect(tally.violations == [.late: 1, .memoryGrew: 1])
         let lines = tally.description.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
-        let row = try #require(lines.first(where: { $0.first == "HTTP/2," }))
-        #expect(row == ["HTTP/2,", "TLS", "16", "4", "2", "2", "2", "2", "2", "2", "18", "4", "42"])
+        let rows = lines.filter { $0.first == "HTTP/2," }
+        try #require(rows.count == 2)
+        #expect(rows[0] == ["HTTP/2,", "TLS", "direct", "16", "4", "2", "2", "2", "2", "2", "2", "18", "4", "42"])
+        #expect(rows[1] == ["HTTP/2,", "TLS", "SOCKS5", "1", "1", "0", "0", "0", "0", "0", "0", "1", "1", "0"])
         #expect(!lines.contains(where: { $0.first == "HTTP/1.1" }))
         #expect(tally.description.contains("faults of the path: cut 3, pause 4"))
         #expect(lines.contains(["late", "1"]))

@@ -67,12 +67,15 @@ private func measureRequests<Client: BenchmarkClient>(_ client: Client, _ work: 
     if work.idle > 0 { try await client.open(work.idle) }
     try await client.place {
         _ = await runWorkers(client, work, count: work.warmup, keeping: nil)
+        let resident = residentKibibytes()
         let before = Usage.now
         let result = await runWorkers(client, work, count: work.count, keeping: taken)
         let cost = Usage.now - before
         taken.withLock { taken in
             taken.result = result
             taken.cost = cost
+            taken.resident = resident
+            taken.peak = peakKibibytes()
         }
     }
     return taken.withLock { taken in
@@ -88,6 +91,9 @@ private struct Taken {
     var latencies: [UInt32]
     var result = Result()
     var cost = Usage(wall: 0, processor: 0)
+    /// The resident memory before the measured requests, and the process's peak after them, in KiB.
+    var resident = 0
+    var peak = 0
 
     struct Result: Sendable {
         var failed = 0
@@ -102,7 +108,7 @@ private struct Taken {
         return """
             {"client": "\(name)", "requests": \(work.count), "failed": \(result.failed), "bytes": \(result.bytes), \
             "seconds": \(cost.wall), "cpu": \(cost.processor), "p50": \(percentile(0.5)), "p99": \(percentile(0.99)), \
-            "p999": \(percentile(0.999)), "max": \(percentile(1)), "allocations": null}
+            "p999": \(percentile(0.999)), "max": \(percentile(1)), "allocations": null, "before": \(resident), "peak": \(peak)}
             """
     }
 }

@@ -29,9 +29,15 @@ public struct Usage: Sendable {
 }
 
 /// The resident memory of the process on Linux; 0 on other systems.
-public func residentKibibytes() -> Int {
+public func residentKibibytes() -> Int { statusKibibytes("VmRSS:") }
+
+/// The largest resident memory that the process has had, on Linux; 0 on other systems.
+public func peakKibibytes() -> Int { statusKibibytes("VmHWM:") }
+
+/// A figure of the process's status in the kernel; 0: the system has no such file.
+private func statusKibibytes(_ label: String) -> Int {
     guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else { return 0 }
-    for line in status.split(separator: "\n") where line.hasPrefix("VmRSS:") {
+    for line in status.split(separator: "\n") where line.hasPrefix(label) {
         return Int(line.split(whereSeparator: { " \t".contains($0) })[1]) ?? 0
     }
     return 0

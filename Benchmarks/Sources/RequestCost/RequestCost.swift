@@ -6,7 +6,8 @@ import Dispatch
 /// `RequestCost URL COUNT [listener] [h2c]`.
 ///
 /// The client is made by `ServiceClient(baseURL:)`, with the default pipeline over the real transport. With `listener`,
-/// a listener receives its events and ignores them. With `h2c`, the client uses HTTP/2 without TLS.
+/// a listener receives its events and ignores them. With `h2c`, the client uses HTTP/2 without TLS. If the server closes
+/// the connection after each response, each request also costs a dial.
 @main
 enum RequestCost {
     static func main() {

@@ -11,18 +11,21 @@ struct ConfigurationReadingTests {
     /// Knobs that cannot be read from a configuration: closures, behaviours, and objects that a program makes.
     private let notData: Set<String> = [
         "retry.onDecision", "retry.shouldRetry", "retry.backoff.custom", "middleware.perCall",
-        "middleware.perAttempt", "clock", "random", "authentication",
+        "middleware.perAttempt", "tls.verifyPeer", "clock", "random", "authentication",
         "telemetry.logger", "telemetry.events", "fields", "encoder", "decoder",
         "fields", "encoder", "decoder", "authentication",
         "telemetry.logger", "telemetry.events",
     ]
+    /// A knob that only code sets, so that the environment alone never makes a program write secrets.
+    private let onlyInCode: Set<String> = ["tls.keyLog"]
     /// Knobs that are a choice between cases with their own values. These values are read from several keys.
-    private let inParts: Set<String> = ["tls.trustRoots", "tls.identity"]
+    private let inParts: Set<String> = ["tls.trustRoots", "tls.additionalRoots", "tls.identity"]
 
     @Test("The keys are the property paths of all knobs in Docs/Defaults.md that are data, and no other key is read")
     func everyKnob() throws {
         let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: "## The client: `ClientConfiguration`")
         let documented = Set(rows.map { $0[0].filter { $0 != "`" } }).subtracting(notData).subtracting(inParts)
+            .subtracting(onlyInCode)
         let read = Set(ClientConfiguration.knobs.map(\.path)).filter { path in
             path != "retry.budget" && !inParts.contains { path.hasPrefix($0 + ".") }
         }
@@ -73,13 +76,30 @@ struct ConfigurationReadingTests {
             reader([
                 "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
                 "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
-                "tls.identity.passphrase": "P", "tls.renegotiation": "once",
+                "tls.identity.passphrase": "P", "tls.renegotiation": "once", "tls.additionalRoots.pem": "A",
+                "tls.pins": ConfigValue(.stringArray(["sha256/p", "q"]), isSecret: false), "tls.reloadsIdentity": false,
             ]))
         #expect(configuration.tls.verification == .withoutHostName)
         #expect(configuration.tls.minimumVersion == .tls13)
         #expect(configuration.tls.identity == .pem(certificate: "C", key: "K", passphrase: "P"))
         #expect(configuration.tls.renegotiation == .once)
         #expect(configuration.tls.trustRoots == .file("roots.pem"))
+        #expect(configuration.tls.additionalRoots == .pem("A"))
+        #expect(configuration.tls.pins == ["p", "sha256/q"])
+        #expect(!configuration.tls.reloadsIdentity)
+    }
+
+    @Test(
+        "The proxy is environment, none or a URL",
+        arguments: [
+            ("environment", "environment"), ("none", "none"), ("http://u:p@proxy.test:3128", "http://proxy.test:3128"),
+            ("socks5://proxy.test", "socks5://proxy.test:1080"),
+        ])
+    func proxy(text: String, described: String) throws {
+        var configuration = ClientConfiguration()
+        configuration.proxy = .http("http://other.test")
+        try configuration.apply(reader(["proxy": ConfigValue(.string(text), isSecret: false)]))
+        #expect("\(configuration.proxy)" == described)
     }
 
     @Test("the environment's names are the paths in capitals")
@@ -105,6 +125,7 @@ struct ConfigurationReadingTests {
                 reader([
                     "timeouts.total": "soon", "retry.maximumAttempts": "many", "pool.isEnabled": "perhaps",
                     "tls.verification": "canary", "tls.identity.certificatePEM": "C", "timeouts.connect": "1e300s",
+                    "proxy": "http://proxy.test/canary",
                 ]))
         }
         let problems = (error?.underlying as? ConfigurationProblems)?.problems ?? []
@@ -112,7 +133,7 @@ struct ConfigurationReadingTests {
         #expect(
             problems.map(\.path) == [
                 "timeouts.connect", "timeouts.total", "retry.maximumAttempts", "pool.isEnabled",
-                "tls.verification", "tls.identity.certificatePEM",
+                "tls.verification", "tls.identity.certificatePEM", "proxy",
             ])
         #expect(!"\(problems)".contains("canary"))
     }
@@ -136,14 +157,16 @@ struct ConfigurationReadingTests {
         #expect(!"\(problems)".contains("canary"))
     }
 
-    @Test("the key of a client's certificate is marked as a secret")
+    @Test("The key of a client's certificate, its passphrase and the proxy are marked as secrets")
     func secrets() throws {
         let reporter = Reporter()
         let provider = InMemoryProvider(values: [
             "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.identity.passphrase": "P",
+            "proxy": "http://u:p@proxy.test",
         ])
         var configuration = ClientConfiguration()
         try configuration.apply(ConfigReader(provider: provider, accessReporter: reporter))
+        #expect(reporter.secrets.contains("proxy"))
         #expect(reporter.secrets.contains("tls.identity.keyPEM"))
         #expect(reporter.secrets.contains("tls.identity.passphrase"))
     }

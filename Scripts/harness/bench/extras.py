@@ -1,8 +1,10 @@
-"""Measurements that are not a series of requests: idle connections, the cost of finding one, and a drain."""
+"""Measurements beside the pieces of work: idle connections, the cost of finding one, a drain, and many dials."""
 
+import dataclasses
 import json
 import pathlib
 import re
+import statistics
 import subprocess
 import tempfile
 import time
@@ -10,7 +12,11 @@ import time
 from .. import callgrind
 from . import clients
 from .table import ratios, spread
-from .work import IDLE_GOALS
+from .work import IDLE_GOALS, Work
+
+# The peers beside which dials are measured: their drivers report the peak of their memory.
+DIALLERS = ("hyper", "AsyncHTTPClient")
+
 
 def idle(bench):
     """A thousand connections, plain and over TLS."""
@@ -128,6 +134,42 @@ def drain(bench, count=10_000):
     return lines + [""], goals
 
 
+def dial_hundred(bench):
+    """A hundred dials at once to one origin."""
+    return _dials(bench, "A hundred dials at once to one origin", Work("dial-100", "/closing/1k", 100, 1024), 100, (5, 5))
+
+
+def dial_many(bench):
+    """Ten thousand connections, one after another."""
+    return _dials(bench, "10,000 connections opened in a row", Work("dial-10k", "/closing/1k", 1, 1024), 10_000, (3, 1))
+
+
+def _dials(bench, title, work, count, rounds):
+    """The time and the memory of `count` requests with a connection each, because the server closes every connection. Over TLS
+    every handshake is a full one. `rounds`: plain, over TLS. Medians."""
+    drivers = dict(clients.OURS) | {key: bench.peers[key] for key in DIALLERS if key in bench.peers}
+    lines = [f"### {title} ({work.name})", "", "| | client | total ms | µs each | CPU µs each | peak MiB | growth KiB each |",
+             "|---|---|---|---|---|---|---|"]
+    for tls in (False, True):
+        work = dataclasses.replace(work, tls=tls, resumes=False)
+        taken = {key: [] for key in drivers}
+        for _ in range(rounds[tls]):
+            for key, client in drivers.items():
+                bench.run(client, work, count, taken[key], warmup=1)
+        for key, each in taken.items():
+            each = [figures for figures in each if figures]
+            if not each:
+                continue
+            micros = statistics.median(1e6 / figures["rate"] for figures in each)
+            cpu = statistics.median(figures["cpu"] for figures in each)
+            peak = statistics.median(figures["peak"] for figures in each)
+            grown = [(figures["peak"] - figures["before"]) * 1024 / count for figures in each if "before" in figures]
+            name = drivers[key].name if key in clients.OURS else drivers[key].version
+            growth = f"{statistics.median(grown):.2f}" if grown else "–"
+            lines.append(f"| {'TLS' if tls else 'plain'} | {name} | {micros * count / 1000:.1f} | {micros:.0f} | {cpu:.0f} | {peak:.1f} | {growth} |")
+    return lines + ["", "Growth: the peak of the process's resident memory minus the memory before the dials.", ""], []
+
+
 def _wait_for(condition, seconds):
     until = time.monotonic() + seconds
     while not condition():
@@ -136,4 +178,5 @@ def _wait_for(condition, seconds):
         time.sleep(0.1)
 
 
-EXTRAS = {"idle-1000": idle, "idle-10000": idle_many, "checkout": checkout, "drain": drain}
+EXTRAS = {"idle-1000": idle, "idle-10000": idle_many, "checkout": checkout, "drain": drain, "dial-100": dial_hundred,
+          "dial-10k": dial_many}

@@ -278,10 +278,34 @@ def session():
     yield "beyond-the-window", with_numbers(beyond, Number(1), Number(1), *cuts(30, 90))
 
 
+def proxies():
+    """Answers of proxies: the kind (HTTP, SOCKS5, SOCKS5 with credentials), whether the proxy closes, the cuts."""
+    ok = b"HTTP/1.1 200 Connection established\r\n"
+    reply, named = b"\5\0\0\1\xc0\0\2\1\x1f\x90", b"\5\0\0\3\4host\0\x50"
+    for name, (content, kind, is_closed) in {
+        "accepted": (ok + b"\r\n", 0, 0), "old-version": (b"HTTP/1.0 200 OK\r\nVia: 1.0 x\r\n\r\n", 0, 0),
+        "with-length": (ok + b"Content-Length: 5\r\n\r\n", 0, 0), "behind": (ok + b"\r\nhello", 0, 0),
+        "informational": (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok + b"\r\n", 0, 0),
+        "authentication": (b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n", 0, 1),
+        "redirect": (b"HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example/\r\n\r\n", 0, 0),
+        "forbidden": (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nbody", 0, 0),
+        "upgrade": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 0, 0),
+        "half": (ok + b"Via: 1.1 pro", 0, 1), "not-http": (b"SSH-2.0-x\r\n", 0, 0), "silent": (b"", 0, 1),
+        "socks": (b"\5\0" + reply, 1, 0), "socks-name": (b"\5\0" + named, 1, 0),
+        "socks-ipv6": (b"\5\0\5\0\0\4" + b"\xfd" * 16 + b"\0\x50", 1, 0),
+        "socks-longest": (b"\5\0\5\0\0\3\xff" + b"a" * 255 + b"\0\x50", 1, 0),
+        "socks-behind": (b"\5\0" + reply + b"x", 1, 0), "socks-refused": (b"\5\0\5\5\0\1" + bytes(6), 1, 0),
+        "socks-no-method": (b"\5\xff", 1, 1), "socks-half": (b"\5\0" + reply[:7], 1, 1),
+        "socks-user": (b"\5\2\1\0" + reply, 2, 0), "socks-user-refused": (b"\5\2\1\1", 2, 1),
+        "socks-4": (b"\0\x5a" + bytes(6), 1, 0), "socks-http": (b"HTTP/1.1 400 Bad Request\r\n\r\n", 1, 1),
+    }.items():
+        yield name, with_numbers(content, Number(kind), Number(is_closed), *cuts(2, 4, 9))
+
+
 TARGETS = {
     "response": response, "differential": differential, "chunks": chunks, "inflate": inflate, "lines": lines,
     "location": location,
-    "http2": http2, "frames": frames, "hpack": hpack, "session": session,
+    "http2": http2, "frames": frames, "hpack": hpack, "session": session, "proxies": proxies,
 }
 
 

@@ -11,7 +11,8 @@ import urllib.parse
 
 # The tool's options without a value; all other options have one.
 _FLAGS = {"--json", "-v", "--verbose", "--quiet", "--fail", "--drop-body", "--no-decompress", "--http1", "--http2", "--h2c",
-          "--insecure", "--no-pool", "--event-loop-executor", "--idempotent", "--no-resend"}
+          "--insecure", "--no-pool", "--event-loop-executor", "--idempotent", "--no-resend",
+          "--no-proxy"}
 # Connection fields of HTTP/1.1 (RFC 9113 §8.2.2), which the client removes.
 _CONNECTION_FIELDS = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 _METHODS_WITH_LENGTH = {"POST", "PUT", "PATCH"}

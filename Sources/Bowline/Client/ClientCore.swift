@@ -34,6 +34,7 @@ final class ClientCore: Sendable {
             let made = try PooledTransport(options: configuration.transportOptions(events: events))
             self.transport = made
             pooled = made
+            ClientLog.warn(made.warnings, to: configuration.telemetry.logger)
         }
         clock = configuration.clock
         retryBudgets = RetryBudgets()

@@ -7,8 +7,9 @@ extension ServiceClient {
     /// let impatient = try client.with { $0.timeouts.total = .seconds(2) }
     /// ```
     /// The new client starts with this client's configuration. The settings of the connections and of the shutdown are
-    /// shared, so they cannot be changed: `pool`, `connection`, `http2`, `tls`, `timeouts.connect`, `lifecycle`,
-    /// `clock`, `random`, and metrics and events of `telemetry`. Shutting down either client shuts down both.
+    /// shared, so they cannot be changed: `pool`, `connection`, `http2`, `tls`, `proxy`, `timeouts.connect`,
+    /// `lifecycle`, `clock`, `random`, `resolver`, and metrics and events of `telemetry`. Shutting down either client
+    /// shuts down both.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration` for a value that is out of range, or if a shared setting was
     ///   changed; any error of `configure`.

@@ -3,11 +3,12 @@ internal import BowlineTransport
 
 extension ServiceClient {
     /// The client's connections: a snapshot of the pool, and dials in advance.
-    public var pool: ClientPool { ClientPool(transport: core.pooled) }
+    public var pool: ClientPool { ClientPool(transport: core.pooled, lifecycle: core.lifecycle) }
 
     /// Access to a client's connections.
     public struct ClientPool: Sendable {
         fileprivate let transport: PooledTransport?
+        fileprivate let lifecycle: ClientLifecycle
 
         /// Returns how many connections the pool has at this moment, and how many were opened and closed so far. Closed
         /// connections are counted by reason. Empty for a client with a transport of your own. For the connection of
@@ -24,11 +25,15 @@ extension ServiceClient {
         /// - Parameters:
         ///   - origin: An absolute URL. Its path is ignored.
         ///   - connections: The number of unused connections, 0 or more.
-        /// - Throws: ``ServiceError``: `invalidRequest` for a negative number, `invalidURL`, or the error of the first
-        ///   dial that failed.
+        /// - Throws: ``ServiceError``: `invalidRequest` for a negative number, `invalidURL`, `shuttingDown`, or the error of
+        ///   the first dial that failed.
         public func prewarm(origin: String, connections: Int) async throws {
             guard connections >= 0 else {
                 throw ServiceError(.invalidRequest, "connections must not be negative, is \(connections)")
+            }
+            // The pools learn of a drain a little later than the lifecycle.
+            guard !lifecycle.isDraining else {
+                throw ServiceError(.shuttingDown, "the client is shutting down or shut down and dials no more")
             }
             try await transport?.prewarm(ServiceURL(origin).origin, connections: connections)
         }

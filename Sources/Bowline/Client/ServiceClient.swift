@@ -46,7 +46,8 @@ public struct ServiceClient: Sendable {
 
     /// Makes a client with a transport of your own, for example `StubTransport` of `BowlineTesting`.
     ///
-    /// The configuration's `pool`, `connection` (except `replayLimit`), `http2` and `tls` are then ignored.
+    /// The configuration's `pool`, `connection` (except `replayLimit`), `http2`, `tls`, `proxy` and `resolver` are then
+    /// ignored.
     ///
     /// - Throws: ``ServiceError`` `invalidURL` or `invalidConfiguration`, or any error of `configure`.
     public init(
@@ -58,7 +59,8 @@ public struct ServiceClient: Sendable {
 
     /// Makes a client without a base URL, with a transport of your own: its requests need absolute URLs.
     ///
-    /// The configuration's `pool`, `connection` (except `replayLimit`), `http2` and `tls` are then ignored.
+    /// The configuration's `pool`, `connection` (except `replayLimit`), `http2`, `tls`, `proxy` and `resolver` are then
+    /// ignored.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration`, or any error of `configure`.
     public init(

@@ -6,7 +6,9 @@ extension ClientConfiguration {
         let isShared = [
             ("timeouts.connect", timeouts.connect == other.timeouts.connect), ("pool", pool == other.pool),
             ("connection", connection == other.connection), ("http2", http2 == other.http2), ("tls", tls == other.tls),
+            ("proxy", proxy == other.proxy),
             ("lifecycle", lifecycle == other.lifecycle), ("clock and random", surroundings === other.surroundings),
+            ("resolver", naming === other.naming),
             ("telemetry.isMetricsEnabled", telemetry.isMetricsEnabled == other.telemetry.isMetricsEnabled),
             (
                 "telemetry.events",

@@ -9,10 +9,12 @@
         /// A key is the property's path in `Docs/Defaults.md`, for example `timeouts.total` or
         /// `pool.maximumIdlePerOrigin`. The environment variable of `timeouts.total` is `TIMEOUTS_TOTAL`. A duration is
         /// a text (`250ms`, `1.5s`, `2m`, `1h`) or a number of seconds. For a limit that may be nil, `unlimited` or
-        /// `none` means no limit. `tls.identity.keyPEM` and `.passphrase` are marked as secrets.
+        /// `none` means no limit. `proxy` is `environment`, `none` or a URL. `tls.identity.keyPEM`, `.passphrase` and
+        /// `proxy` are marked as secrets.
         ///
-        /// Closures, middleware, clock, logger, coders and authentication are not data, so a reader cannot set them. It
-        /// cannot set default fields either, because they may contain credentials.
+        /// Closures, middleware, clock, resolver, logger, coders and authentication are not data, so a reader cannot set
+        /// them. It cannot set default fields either, because they may contain credentials. It cannot set
+        /// ``TLSOptions/keyLog``, so that the environment alone never makes a program write secrets.
         ///
         /// - Parameter reader: The reader. Its keys are read without a prefix: for keys below `http.client` pass
         ///   `reader.scoped(to: "http.client")`.
@@ -72,7 +74,7 @@
                 + group(PoolOptions.knobs, \.pool, at: "pool")
                 + group(ConnectionOptions.knobs, \.connection, at: "connection")
                 + group(HTTP2Options.knobs, \.http2, at: "http2")
-                + group(TLSOptions.knobs, \.tls, at: "tls") + tlsKnobs
+                + group(TLSOptions.knobs, \.tls, at: "tls") + routeKnobs
                 + group(LifecycleOptions.knobs, \.lifecycle, at: "lifecycle")
                 + group(TelemetryOptions.knobs, \.telemetry, at: "telemetry")
         }
@@ -119,6 +121,9 @@
             [
                 .custom("tls.trustRoots.file") { $0.tls.trustRoots = .file(try $1.text()) },
                 .custom("tls.trustRoots.pem") { $0.tls.trustRoots = .pem(try $1.text()) },
+                .custom("tls.additionalRoots.file") { $0.tls.additionalRoots = .file(try $1.text()) },
+                .custom("tls.additionalRoots.pem") { $0.tls.additionalRoots = .pem(try $1.text()) },
+                .custom("tls.pins") { $0.tls.pins = Set(try $1.texts().map { PublicKeyPin($0) }) },
                 .custom("tls.identity.certificateFile") {
                     try $0.setIdentity($1, key: "tls.identity.keyFile", isFile: true)
                 },
@@ -132,6 +137,19 @@
                 },
                 .custom("tls.serverName") { $0.tls.serverName = try $1.text() },
             ]
+        }
+
+        private static var routeKnobs: [ConfigurationKnob] { tlsKnobs + [proxyKnob] }
+
+        private static var proxyKnob: ConfigurationKnob {
+            .custom("proxy", isSecret: true) { configuration, found in
+                let text = try found.text()
+                do {
+                    configuration.proxy = try ProxyChoice(configured: text)
+                } catch {
+                    throw Unreadable(reason: error.reason)
+                }
+            }
         }
 
         /// Changes the retry budget.

@@ -32,6 +32,9 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     public var http2 = HTTP2Options()
     /// The trusted certificates and the client's own certificate, for encrypted connections.
     public var tls = TLSOptions()
+    /// Which proxy requests use. Default `.environment`: the proxies that the environment variables `https_proxy`,
+    /// `http_proxy`, `all_proxy` and `no_proxy` name. See `Docs/Proxies.md`.
+    public var proxy: ProxyChoice = .environment
     /// How the client shuts down.
     public var lifecycle = LifecycleOptions()
     /// The client's spans, metrics, log lines and events.
@@ -54,6 +57,9 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     /// because clocks and closures cannot be compared.
     private(set) var surroundings = Surroundings(clock: MonotonicClock(), random: { Double.random(in: 0..<1) })
 
+    /// The resolver behind a reference, because resolvers cannot be compared either.
+    private(set) var naming = Naming(resolver: nil)
+
     /// The values that came from a reader and not from the program. Not a setting.
     var reading = Reading()
 
@@ -69,6 +75,23 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     public var random: @Sendable () -> Double {
         get { surroundings.random }
         set { surroundings = Surroundings(clock: surroundings.clock, random: { newValue().clampedToUnit }) }
+    }
+
+    /// Finds the addresses of host names: a ``FixedAddresses``, or a ``ServiceResolver`` of your own. The client keeps
+    /// its answers, and does not ask it for IP addresses, `localhost` and Unix domain sockets. nil: the system's
+    /// resolver, as ``SystemAddresses``. Default nil.
+    public var resolver: (any ServiceResolver)? {
+        get { naming.resolver }
+        set { naming = Naming(resolver: newValue) }
+    }
+
+    /// The source of addresses.
+    final class Naming: Sendable {
+        let resolver: (any ServiceResolver)?
+
+        init(resolver: (any ServiceResolver)?) {
+            self.resolver = resolver
+        }
     }
 
     /// The sources of time and random numbers.
@@ -90,8 +113,8 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         timeoutProblems() + retry.problems(at: "retry") + redirect.problems(at: "redirect")
             + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
             + connection.problems(at: "connection")
-            + http2.problems(at: "http2") + tls.problems(at: "tls") + lifecycle.problems(at: "lifecycle")
-            + userAgentProblems()
+            + http2.problems(at: "http2") + tls.problems(at: "tls") + proxy.problems(at: "proxy")
+            + lifecycle.problems(at: "lifecycle") + userAgentProblems()
     }
 
     private func timeoutProblems() -> [ConfigurationProblem] {
@@ -125,11 +148,14 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         options.pool = pool
         options.connection = connection
         options.tls = tls
+        options.proxy = proxy
         options.http2 = http2
         options.connectTimeout = timeouts.connect
         options.clock = clock
         options.random = random
+        if let resolver { options.resolver = resolver }
         options.events = events
+        options.warn = { [logger = telemetry.logger] in ClientLog.warn([$0], to: logger) }
         return options
     }
 }
@@ -142,8 +168,8 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
             + "\(fields.count) fields)"
     }
 
-    /// All settings, but only the names of the fields, because their values may be secrets. (Credentials and TLS
-    /// identities have mirrors of their own.)
+    /// All settings, but only the names of the fields, because their values may be secrets. (Credentials, TLS identities
+    /// and proxies have mirrors of their own.)
     public var customMirror: Mirror {
         let names = HTTPFields(fields.map { HTTPField(name: $0.name, value: "hidden") })
         return Mirror(
@@ -152,10 +178,10 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
                 "timeouts": timeouts, "retry": retry, "redirect": redirect, "decompression": decompression,
                 "makesIdempotencyKeys": makesIdempotencyKeys, "authentication": authentication as Any,
                 "authenticatedOrigins": authenticatedOrigins, "pool": pool, "connection": connection,
-                "http2": http2, "tls": tls,
+                "http2": http2, "tls": tls, "proxy": proxy,
                 "lifecycle": lifecycle, "telemetry": telemetry, "middleware": middleware,
                 "userAgent": userAgent as Any, "fields": names,
-                "encoder": encoder, "decoder": decoder, "surroundings": surroundings,
+                "encoder": encoder, "decoder": decoder, "resolver": resolver as Any, "surroundings": surroundings,
             ], displayStyle: .struct)
     }
 }

@@ -77,6 +77,7 @@
             case .duration(let property, _): setting(property) { try $0.duration() }
             case .optionalDuration(let property, _): setting(property) { try $0.saysNone ? nil : $0.duration() }
             case .number(let property, _): setting(property) { try $0.number() }
+            case .optionalAddress(let property): setting(property) { try $0.saysNone ? nil : $0.address() }
             case .integers(let property, _): setting(property) { Set(try $0.integers()) }
             case .words(let words, let set):
                 ConfigurationKnob("\(path).\(knob.name)") { configuration, found in
@@ -142,6 +143,13 @@
 
         func flag() throws -> Bool {
             try value("true or false") { try reader.requiredBool(forKey: key, isSecret: isSecret) }
+        }
+
+        func address() throws -> IPAddress {
+            let wanted = "an IPv4 or IPv6 address"
+            let text = try value(wanted) { try reader.requiredString(forKey: key, isSecret: isSecret) }
+            guard let address = IPAddress(text) else { throw Unreadable(reason: "must be \(wanted)") }
+            return address
         }
 
         func integers() throws -> [Int] {

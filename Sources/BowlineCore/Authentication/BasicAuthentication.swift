@@ -22,28 +22,12 @@ public struct BasicAuthentication: RequestAuthenticator, BoundedAuthenticator {
                 "BasicAuthentication: user and password must not have control characters (byte \(byte))"
             )
         }
-        field = HTTPField(authorization: "Basic " + Self.base64(Array("\(user):\(password)".utf8)))
+        field = HTTPField(authorization: BasicCredentials.fieldValue(user: user, password: password))
     }
 
     /// Adds the `Authorization` field.
     public func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {
         request.fields.append(field)
-    }
-
-    /// Returns the bytes in Base64 (RFC 4648 §4).
-    private static func base64(_ bytes: [UInt8]) -> String {
-        let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity((bytes.count + 2) / 3 * 4)
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let group = bytes[start..<min(start + 3, bytes.count)]
-            var bits = 0
-            for offset in 0..<3 { bits = bits << 8 | (offset < group.count ? Int(group[start + offset]) : 0) }
-            for offset in 0..<4 {
-                text.append(offset <= group.count ? digits[bits >> (18 - 6 * offset) & 63] : UInt8(ascii: "="))
-            }
-        }
-        return String(decoding: text, as: UTF8.self)
     }
 }
 

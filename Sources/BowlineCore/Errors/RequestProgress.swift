@@ -3,7 +3,7 @@ public enum RequestProgress: String, Sendable, Hashable, CaseIterable {
     /// No byte of the request was written to a connection: the service cannot have seen it.
     case neverSent
     /// The service said that it did not process the request. It can say so over HTTP/2: by `REFUSED_STREAM`, or by a
-    /// GOAWAY with a last id below the request's stream.
+    /// GOAWAY with a last id below the request's stream. Or a proxy answered the request with 407.
     case refused
     /// Bytes were written and no response byte arrived: the service may or may not have acted on the request.
     case ambiguous
@@ -31,7 +31,7 @@ public enum RequestPhase: UInt8, Sendable, Hashable, CaseIterable {
     case pipeline
     /// The request waits for a connection to become free.
     case queued
-    /// The request waits for a dial: name resolution, TCP, TLS.
+    /// The request waits for a dial: name resolution, TCP, the proxy, TLS.
     case connecting
     /// The head and the body are being sent.
     case sending

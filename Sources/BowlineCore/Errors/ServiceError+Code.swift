@@ -46,8 +46,15 @@ extension ServiceError.Code {
     public static let connectionRefused = Self(rawValue: "connectionRefused")
     /// The connection could not be established, for another reason.
     public static let connectFailed = Self(rawValue: "connectFailed")
-    /// Name resolution, TCP, TLS and the peer's first HTTP/2 settings together took longer than `timeouts.connect`.
+    /// Name resolution, TCP, the proxy, TLS and the peer's first HTTP/2 settings together took longer than
+    /// `timeouts.connect`.
     public static let connectTimeout = Self(rawValue: "connectTimeout")
+    /// The proxy could not be reached, or it opened no tunnel to the origin: it refused, or its answer is invalid. The
+    /// message names the proxy. A proxy that does not answer is a ``connectTimeout``.
+    public static let proxyFailed = Self(rawValue: "proxyFailed")
+    /// The proxy requires credentials, or does not accept the configured ones: an HTTP proxy answered 407, or a SOCKS
+    /// proxy refused the authentication. The message names the proxy.
+    public static let proxyAuthenticationRequired = Self(rawValue: "proxyAuthenticationRequired")
     /// The TLS handshake failed: untrusted or wrong certificate, no common version, or the peer does not speak TLS.
     public static let tlsHandshakeFailed = Self(rawValue: "tlsHandshakeFailed")
 

@@ -2,7 +2,7 @@ extension ServiceError.Code {
     /// The codes of temporary failures, after which another attempt may succeed. Every other failure is final: a bad
     /// certificate, a violation of the protocol, a limit, an invalid request, a full queue, a deadline.
     package static let temporary: Set<ServiceError.Code> = [
-        .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .connectionClosed,
+        .nameResolutionFailed, .connectionRefused, .connectFailed, .connectTimeout, .proxyFailed, .connectionClosed,
         .streamReset,
         .responseHeadTimeout, .bodyIdleTimeout, .attemptTimeout,
     ]

@@ -72,18 +72,23 @@ public struct ConnectionFacts: Sendable, Hashable {
     public let requests: Int
     /// The peer's address, such as `127.0.0.1:8080`, `[::1]:8080` or a socket's path.
     public let peer: String
+    /// The proxy, such as `http://proxy.example:3128`, without credentials; nil: the connection is direct. With a proxy,
+    /// ``peer`` is the proxy's address.
+    public let proxy: String?
     /// The protocol that was spoken.
     public let protocolVersion: ProtocolVersion
     /// The number of the HTTP/2 stream (RFC 9113 §5.1.1); nil: the connection does not use HTTP/2.
     public let stream: Int?
 
     package init(
-        id: Int, isReused: Bool, requests: Int, peer: String, protocolVersion: ProtocolVersion, stream: Int? = nil
+        id: Int, isReused: Bool, requests: Int, peer: String, proxy: String? = nil, protocolVersion: ProtocolVersion,
+        stream: Int? = nil
     ) {
         self.id = id
         self.isReused = isReused
         self.requests = requests
         self.peer = peer
+        self.proxy = proxy
         self.protocolVersion = protocolVersion
         self.stream = stream
     }
@@ -102,12 +107,25 @@ public struct PhaseTimings: Sendable, Hashable {
     public var firstByte: MonotonicInstant?
     /// The final response head was complete.
     public var head: MonotonicInstant?
-    /// How long the dial of the connection took: name resolution, TCP and TLS. nil: the connection was not made for
-    /// this request.
-    public var dial: Duration?
+    /// How long the dial of the connection took, and each of its steps; nil: the connection was not made for this
+    /// request. A reference, because most responses have none.
+    package var dialTimings: DialTimings?
 
     /// Makes empty timings.
     public init() {}
+
+    /// How long the dial of the connection took, with all its steps. nil: the connection was not made for this request.
+    public var dial: Duration? { dialTimings?.total }
+    /// How long the name resolution took, until the first address was known. nil: the dial looked up no name, or there
+    /// was no dial.
+    public var resolve: Duration? { dialTimings?.resolve }
+    /// How long the dial took from the first address to a connected socket (TCP). nil: there was no dial.
+    public var connect: Duration? { dialTimings?.connect }
+    /// How long the proxy took: TLS with the proxy and the tunnel to the origin. With `socks5://` this includes the
+    /// look-up of the origin's name. nil: the dial had neither.
+    public var tunnel: Duration? { dialTimings?.tunnel }
+    /// How long the TLS handshake with the origin took. nil: there was none.
+    public var tls: Duration? { dialTimings?.tls }
 }
 
 /// An informational (1xx) response, for example 100, 102 or 103 (RFC 9110 §15.2).

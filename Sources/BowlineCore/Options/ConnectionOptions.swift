@@ -4,6 +4,9 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
     public var isNoDelay = true
     /// Lets the kernel probe silent connections (`SO_KEEPALIVE`). Default true.
     public var isKeepAlive = true
+    /// The address of this machine from which connections are made, for example to use one of several networks; nil: the
+    /// system chooses. Peers whose address is of the other family cannot be reached then. Default nil.
+    public var localAddress: IPAddress?
     /// How many bytes of a response body are buffered for a slow reader before the connection stops reading the socket.
     /// Each chunk counts as its size plus 256 bytes. 1 KiB to 1 GiB. Default 64 KiB.
     ///
@@ -36,6 +39,7 @@ public struct ConnectionOptions: Sendable, Hashable, ConfigurableOptions {
         [
             OptionKnob("isNoDelay", .flag(\.isNoDelay)),
             OptionKnob("isKeepAlive", .flag(\.isKeepAlive)),
+            OptionKnob("localAddress", .optionalAddress(\.localAddress)),
             OptionKnob("readBufferLimit", .integer(\.readBufferLimit, 1024...(1 << 30))),
             OptionKnob("writeBufferLimit", .integer(\.writeBufferLimit, 1024...(1 << 30))),
             OptionKnob("replayLimit", .integer(\.replayLimit, 0...(1 << 30))),

@@ -11,6 +11,7 @@ package struct OptionKnob<Options> {
         case duration(WritableKeyPath<Options, Duration>, DurationRange)
         case optionalDuration(WritableKeyPath<Options, Duration?>, DurationRange)
         case number(WritableKeyPath<Options, Double>, ClosedRange<Double>)
+        case optionalAddress(WritableKeyPath<Options, IPAddress?>)
         /// A set of numbers, each in the range.
         case integers(WritableKeyPath<Options, Set<Int>>, ClosedRange<Int>)
         /// An enumeration: the words for its values, and a function that sets the value for a word.
@@ -44,7 +45,7 @@ package struct OptionKnob<Options> {
     /// Returns the problems of the knob's value. `path` is the knob's path, for the messages.
     func problems(of options: Options, at path: String) -> [ConfigurationProblem] {
         switch property {
-        case .flag, .words: []
+        case .flag, .words, .optionalAddress: []
         case .integer(let property, let range): range.problems(of: options[keyPath: property], at: path)
         case .optionalInteger(let property, let range):
             options[keyPath: property].map { range.problems(of: $0, at: path) } ?? []

@@ -1,4 +1,6 @@
-/// Options of encrypted connections: the trusted certificates, and the client's own certificate.
+/// Options of encrypted connections: the trusted certificates, the checks of the peer, and the client's own certificate.
+///
+/// Two values are equal if all their properties are equal. ``verifyPeer`` is compared by identity.
 public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     /// The source of trusted certificates.
     public enum TrustRoots: Sendable, Hashable {
@@ -7,6 +9,14 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
         /// Both variables are read when the client is made. The certificates are read before the client's first
         /// encrypted connection.
         case system
+        /// A PEM file with one or more certificates. Read when the client is made.
+        case file(String)
+        /// PEM text with one or more certificates.
+        case pem(String)
+    }
+
+    /// Certificates that are trusted in addition to ``trustRoots``.
+    public enum AdditionalRoots: Sendable, Hashable {
         /// A PEM file with one or more certificates. Read when the client is made.
         case file(String)
         /// PEM text with one or more certificates.
@@ -22,7 +32,8 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
         /// The chain, usage and dates, but not the host. For peers that are reached by names or addresses that their
         /// certificate cannot contain.
         case withoutHostName
-        /// No checks: anyone can pretend to be the service. For experiments on loopback only.
+        /// No checks except ``TLSOptions/pins`` and ``TLSOptions/verifyPeer``. Without them, anyone can pretend to be
+        /// the service: for experiments on loopback only.
         case disabled
     }
 
@@ -50,16 +61,52 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     ///
     /// The passphrase decrypts the key: 1 to 1023 ASCII characters. nil: the key is not encrypted.
     public enum Identity: Sendable, Hashable {
-        /// PEM files: the certificate with its chain, and its private key. Read when the client is made.
+        /// PEM files: the certificate with its chain, and its private key. Read when the client is made, and again when
+        /// they change (``TLSOptions/reloadsIdentity``).
         case files(certificate: String, key: String, passphrase: String? = nil)
         /// PEM texts: the certificate with its chain, and its private key.
         case pem(certificate: String, key: String, passphrase: String? = nil)
     }
 
+    /// Where the secrets of encrypted connections are written.
+    ///
+    /// With the log, a program such as Wireshark decrypts recorded connections. Any reader of the log can do this
+    /// too. The format is that of NSS (`draft-ietf-tls-keylogfile`).
+    public enum KeyLog: Sendable, Hashable {
+        /// The file at this path. It is made if it does not exist, so that only its owner may read it (mode 0600). Lines
+        /// are added at its end. It must be a regular file.
+        case file(String)
+        /// The file that the environment variable `SSLKEYLOGFILE` names; none if the variable is not set or empty. The
+        /// variable is read when the client is made.
+        case environment
+    }
+
     /// The source of trusted certificates. Default `.system`.
     public var trustRoots: TrustRoots = .system
+    /// Certificates that are trusted in addition to ``trustRoots``, for example the authority of a company beside the
+    /// system's; nil: none. Default nil.
+    public var additionalRoots: AdditionalRoots?
+    /// The pins of the keys that the peer's certificate may have; empty: any key. Default empty.
+    ///
+    /// Checked in addition to ``verification``, and also with `.disabled`. The pins apply to each host that the client
+    /// connects to. Only the key of the peer's own certificate is compared, not the keys of its authorities: to accept
+    /// one authority only, set ``trustRoots``. Always pin a second key that is not in use yet. Otherwise the client
+    /// cannot connect any more when the service loses its key.
+    public var pins: Set<PublicKeyPin> = []
+    /// A check by your program, after the chain, the host and the pins have been accepted; nil: none. Default nil.
+    ///
+    /// What the closure throws is the `underlying` error of `tlsHandshakeFailed`. The peer gets no byte of a request
+    /// before the closure has returned.
+    public var verifyPeer: PeerVerification?
     /// The client's certificate, for services that ask for it; nil: the client offers no certificate. Default nil.
     public var identity: Identity?
+    /// Whether the files of ``identity`` are read again after they have changed. Default true.
+    ///
+    /// While the client dials, it compares the files with those that it has read, at most once per second. The dials do
+    /// not wait for this. When the files have changed, the next connections use the new certificate; open connections
+    /// keep theirs. Files that cannot be read, or whose key does not belong to the certificate, change nothing: the
+    /// client keeps its certificate and logs a warning once for each change. Only regular files are read again.
+    public var reloadsIdentity = true
     /// Which checks the peer's certificate must pass. Default `.full`.
     public var verification: Verification = .full
     /// The oldest TLS version accepted. Default TLS 1.2.
@@ -70,6 +117,9 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     public var serverName: String?
     /// Whether a TLS 1.2 peer may ask for a second handshake (HTTP/1.1 only). Default `.never`.
     public var renegotiation: Renegotiation = .never
+    /// Where the secrets of connections are written, to decrypt recorded connections; nil: nowhere. Default nil. For
+    /// debugging only. The environment variable `SSLKEYLOGFILE` has no effect unless this is `.environment`.
+    public var keyLog: KeyLog?
 
     /// Makes the defaults.
     public init() {}
@@ -81,6 +131,7 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
                 ["full": .full, "withoutHostName": .withoutHostName, "disabled": .disabled]),
             .choice("minimumVersion", \.minimumVersion, ["tls12": .tls12, "tls13": .tls13]),
             .choice("renegotiation", \.renegotiation, ["never": .never, "once": .once]),
+            OptionKnob("reloadsIdentity", .flag(\.reloadsIdentity)),
         ]
     }
 
@@ -96,6 +147,10 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
         if let identity, !identity.hasUsablePassphrase {
             problems.append(
                 ConfigurationProblem("\(path).identity", "passphrase must be 1 to 1023 ASCII characters"))
+        }
+        if pins.contains(where: { $0.digest == nil }) {
+            problems.append(
+                ConfigurationProblem("\(path).pins", "must be SHA-256 digests in Base64: 44 characters each"))
         }
         return problems
     }

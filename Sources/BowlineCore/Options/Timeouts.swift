@@ -1,7 +1,7 @@
 /// The limits on how long each phase of a request may take. `nil`, or `.unlimited`, means no limit. Every limit is
 /// greater than zero.
 public struct Timeouts: Sendable, Hashable, ConfigurableOptions {
-    /// Bounds one dial: name resolution, TCP, TLS and the peer's first HTTP/2 settings together. Default 10 s.
+    /// Bounds one dial: name resolution, TCP, the proxy, TLS and the peer's first HTTP/2 settings together. Default 10 s.
     public var connect: Duration? = .seconds(10)
     /// Bounds the wait for a connection that other requests use. While a dial for the request is under way, ``connect``
     /// applies and this limit does not. But if ``connect`` is nil, this limit bounds the dial too. Default 10 s.

@@ -13,8 +13,9 @@
 /// An upload may end after the response. Then `requestBodySent` comes last. If the caller drops the response's body at
 /// the instant when the response ends, both `responseBodyEnd` and `requestEnded` may come.
 ///
-/// The events of a connection: `connectionDialling`, `connectionConnected`, `connectionSecured` (only with TLS),
-/// `connectionEstablished`. `connectionReleased` follows each time the connection goes back to the pool: with HTTP/1.1
+/// The events of a connection: `connectionDialling`, `connectionResolved` (only if a name was looked up),
+/// `connectionConnected`, `connectionTunnelled` (only with a tunnel through a proxy), `connectionSecured` (only with
+/// TLS), `connectionEstablished`. `connectionReleased` follows each time the connection goes back to the pool: with HTTP/1.1
 /// after each request, with HTTP/2 when no request uses the connection any more. `connectionClosed` comes last. If the
 /// dial fails, `connectionFailed` replaces the remaining events.
 public protocol ServiceEventListener: Sendable {
@@ -49,11 +50,15 @@ public protocol ServiceEventListener: Sendable {
     /// called if a shutdown or the caller ends the wait.
     func retryBegan(_ event: RequestEvent)
 
-    /// A dial begins: name resolution, TCP, TLS.
+    /// A dial begins: name resolution, TCP, the tunnel through a proxy, TLS.
     func connectionDialling(_ event: ConnectionEvent)
-    /// The socket is connected.
+    /// The first address of the host's name, or of the proxy's name, is known. Not called if the host is an address.
+    func connectionResolved(_ event: ConnectionEvent)
+    /// The socket is connected, to the origin or to a proxy.
     func connectionConnected(_ event: ConnectionEvent)
-    /// The TLS handshake is done.
+    /// The proxy has opened a tunnel to the origin.
+    func connectionTunnelled(_ event: ConnectionEvent)
+    /// The TLS handshake with the origin is done.
     func connectionSecured(_ event: ConnectionEvent)
     /// The connection is ready for requests.
     func connectionEstablished(_ event: ConnectionEvent)
@@ -94,7 +99,11 @@ extension ServiceEventListener {
     /// Does nothing.
     public func connectionDialling(_ event: ConnectionEvent) {}
     /// Does nothing.
+    public func connectionResolved(_ event: ConnectionEvent) {}
+    /// Does nothing.
     public func connectionConnected(_ event: ConnectionEvent) {}
+    /// Does nothing.
+    public func connectionTunnelled(_ event: ConnectionEvent) {}
     /// Does nothing.
     public func connectionSecured(_ event: ConnectionEvent) {}
     /// Does nothing.

@@ -2,14 +2,16 @@ internal import BowlinePlatform
 
 extension Origin {
     /// Parses `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
-    init(authority: Substring, scheme: Scheme) throws {
+    ///
+    /// - Parameter defaultPort: The port of an authority without one; nil: the scheme's.
+    init(authority: Substring, scheme: Scheme, defaultPort: Int? = nil) throws {
         if authority.utf8.contains(UInt8(ascii: "@")) {
             throw ServiceError(
                 .invalidURL, "URL has user information before its host: send credentials in an Authorization field"
             )
         }
         let (host, portText) = try Self.splitPort(authority)
-        let port = try portText.map(Self.parsePort) ?? scheme.defaultPort
+        let port = try portText.map(Self.parsePort) ?? defaultPort ?? scheme.defaultPort
         if host.utf8.first == UInt8(ascii: "[") {
             let address = try Self.parseIPv6(host)
             self.init(scheme: scheme, host: address, port: port, socketPath: nil, isIPAddress: true)

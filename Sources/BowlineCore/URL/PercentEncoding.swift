@@ -38,6 +38,12 @@ public enum PercentEncoding {
     /// Returns the decoded text of a percent-encoded text; nil: a `%` is not followed by two hexadecimal digits, or the
     /// result is not UTF-8 or contains a NUL.
     static func decode(_ value: Substring) -> String? {
+        guard let bytes = decodeBytes(value), !bytes.contains(0) else { return nil }
+        return String(validating: bytes, as: UTF8.self)
+    }
+
+    /// Returns the decoded bytes of a percent-encoded text; nil: a `%` is not followed by two hexadecimal digits.
+    static func decodeBytes(_ value: Substring) -> [UInt8]? {
         var bytes: [UInt8] = []
         var rest = value.utf8[...]
         while let byte = rest.popFirst() {
@@ -50,7 +56,7 @@ public enum PercentEncoding {
             }
             bytes.append(high << 4 | low)
         }
-        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
+        return bytes
     }
 
     private static func encode(_ value: String, keeping isAllowed: (UInt8) -> Bool) -> String {

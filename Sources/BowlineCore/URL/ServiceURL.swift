@@ -18,6 +18,11 @@ public struct ServiceURL: Sendable, Hashable {
         self.query = query
     }
 
+    /// Makes the URL of an origin with the path `/`.
+    package init(rootOf origin: Origin) {
+        self.init(origin: origin, path: "/", query: nil)
+    }
+
     /// Parses an absolute URL.
     ///
     /// - Throws: ``ServiceError`` with code `invalidURL`. The message says which part is wrong.

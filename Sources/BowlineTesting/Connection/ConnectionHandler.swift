@@ -64,7 +64,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case TLSUserEvent.handshakeCompleted(let negotiatedProtocol):
-            connection.facts.withLock { $0.applicationProtocol = negotiatedProtocol }
+            let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
+            connection.facts.withLock {
+                $0.applicationProtocol = negotiatedProtocol
+                $0.clientCertificate = certificate
+            }
             begin(context, speaksHTTP2: negotiatedProtocol == "h2")
         case ChannelEvent.inputClosed:
             let isEstablished = !isEncrypted || connection.facts.withLock { $0.isEstablished }

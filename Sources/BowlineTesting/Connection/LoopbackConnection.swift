@@ -16,6 +16,7 @@ public final class LoopbackConnection: Sendable {
         var end: ConnectionEnd?
         var serverName: String?
         var applicationProtocol: String?
+        var clientCertificate: [UInt8]?
         var isEstablished = false
         var isHalfClosed = false
     }
@@ -46,7 +47,8 @@ public final class LoopbackConnection: Sendable {
             ConnectionRecord(
                 number: number, acceptedAt: acceptedAt, endedAt: facts.endedAt, end: facts.end, peerPort: peerPort,
                 requests: facts.completeRequests, bytesReceived: facts.bytesReceived, bytesSent: facts.bytesSent,
-                serverName: facts.serverName, applicationProtocol: facts.applicationProtocol
+                serverName: facts.serverName, applicationProtocol: facts.applicationProtocol,
+                clientCertificate: facts.clientCertificate
             )
         }
     }

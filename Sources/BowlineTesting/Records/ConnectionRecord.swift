@@ -36,4 +36,7 @@ public struct ConnectionRecord: Sendable, Hashable {
     public let serverName: String?
     /// The application protocol negotiated in the handshake (ALPN); nil if there is none.
     public let applicationProtocol: String?
+    /// The certificate that the client presented in the handshake, without the rest of its chain, in DER; nil if there
+    /// is none.
+    public let clientCertificate: [UInt8]?
 }

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Bowline
 
-/// The options for the protocol, for the certificates, and for the pool of connections.
+/// The options for the protocol, for the certificates, for the proxy, and for the pool of connections.
 struct ConnectionArguments: ParsableArguments {
     @Flag(exclusivity: .exclusive)
     var version: WireVersion?
@@ -17,6 +17,15 @@ struct ConnectionArguments: ParsableArguments {
 
     @Flag(help: "Accepts any certificate from any peer.")
     var insecure = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The proxy for all URLs: http, https, socks5 or socks5h. (default: the environment's)", valueName: "url")
+    )
+    var proxy: String?
+
+    @Flag(help: "No proxy, whatever the environment says.")
+    var noProxy = false
 
     @Option(help: ArgumentHelp("A set of pool options; single options override it.", valueName: "name"))
     var preset: PoolPreset?
@@ -85,6 +94,17 @@ extension ConnectionArguments {
             pool.maximumPerOrigin = maxConnections
         }
         return pool
+    }
+
+    /// Makes the choice of the proxy: the environment's unless the command line says otherwise.
+    ///
+    /// - Throws: `ValidationError`. It contains no part of the proxy's URL, because the URL may contain a password.
+    func makeProxy() throws -> ProxyChoice {
+        guard let proxy else { return noProxy ? .none : .environment }
+        if noProxy { throw ValidationError("--proxy and --no-proxy cannot be given together") }
+        let choice = ProxyChoice.url(proxy)
+        if let problem = choice.problems(at: "--proxy").first { throw ValidationError(problem.description) }
+        return choice
     }
 
     /// Makes the options for HTTP/2. The URLs must have the scheme that the protocol needs.

@@ -5,7 +5,7 @@ struct OutputArguments: ParsableArguments {
     @Flag(help: "One JSON object per line as each request ends, and a summary.")
     var json = false
 
-    @Flag(name: .shortAndLong, help: "Also header and trailer fields, and where the time was spent.")
+    @Flag(name: .shortAndLong, help: "Also the proxy, header and trailer fields, and where the time was spent.")
     var verbose = false
 
     @Flag(help: "The summary only; bodies are not hashed. For measuring.")

@@ -19,8 +19,6 @@ struct RequestPlan: Sendable {
     let drain: Duration
     let output: OutputPlan
     let configuration: ClientConfiguration
-    /// Notes the times of dials for the picture of a request's time; nil: the picture is not shown.
-    let dials: DialRecorder?
 
     /// Checks the command line.
     ///
@@ -39,13 +37,12 @@ struct RequestPlan: Sendable {
         configuration.pool = try command.connections.makePool()
         configuration.http2 = try command.connections.makeHTTP2(for: command.urls)
         configuration.tls = try command.connections.makeTLS()
+        configuration.proxy = try command.connections.makeProxy()
         configuration.timeouts = try command.time.makeTimeouts(isDownload: output.file != nil)
         configuration.lifecycle.drainTimeout = drain
         configuration.retry = try command.attempts.makeRetry()
         configuration.redirect = try command.attempts.makeRedirect()
         if command.output.noDecompress { configuration.decompression = .off }
-        dials = output.isVerbose ? DialRecorder() : nil
-        configuration.telemetry.events = dials.map { [$0] } ?? []
         self.configuration = configuration
 
         var template = try command.message.makeTemplate()

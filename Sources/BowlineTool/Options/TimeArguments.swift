@@ -3,7 +3,7 @@ internal import Bowline
 
 /// The options that limit how long each phase may take.
 struct TimeArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Limit for a dial: name, TCP and TLS together. (default: 10)", valueName: "s"))
+    @Option(help: ArgumentHelp("Limit for a dial: name, TCP, proxy and TLS together. (default: 10)", valueName: "s"))
     var connectTimeout: Seconds?
 
     @Option(help: ArgumentHelp("Limit for the response head, once the request is sent. (default: 30)", valueName: "s"))

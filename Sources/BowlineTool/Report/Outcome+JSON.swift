@@ -36,6 +36,7 @@ extension ConnectionFacts {
         object.add("reused", isReused)
         object.add("requests", requests)
         if let stream { object.add("stream", stream) }
+        if let proxy { object.add("proxy", proxy) }
         return object
     }
 }

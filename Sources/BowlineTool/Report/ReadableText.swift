@@ -1,7 +1,7 @@
 internal import Bowline
 
 extension Outcome {
-    /// Returns the line for people, with header and trailer fields below it if they are asked for.
+    /// Returns the line for people. If more is asked for, the proxy and the header and trailer fields are below it.
     func readable(isVerbose: Bool) -> String {
         var parts = ["\(index)".padded(to: 5)]
         if let response { parts.append("\(response.status)") }
@@ -26,6 +26,7 @@ extension Outcome {
         parts.append(url)
         if let failure { parts.append("- \(failure.message)") }
         var lines = [parts.joined(separator: "  ")]
+        if isVerbose, let proxy = connection?.proxy { lines.append("       proxy \(proxy)") }
         if isVerbose, let response {
             lines += response.headers.map { "       \($0.name): \($0.value)" }
             lines += response.trailers.map { "       trailer \($0.name): \($0.value)" }

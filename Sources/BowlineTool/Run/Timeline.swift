@@ -18,11 +18,10 @@ struct Timeline: Sendable, Hashable {
     ///   - timings: The phases of the last attempt; nil: there is no response.
     ///   - redirects: How many redirects were followed.
     ///   - attempts: How many attempts the last hop had; nil: not known.
-    ///   - handshake: When the TLS handshake began, if a connection was dialled for the request; nil: there was none.
     ///   - ended: When the request was over.
     init(
         began: MonotonicInstant, decisions: [(at: MonotonicInstant, decision: RetryDecision)], timings: PhaseTimings?,
-        redirects: Int = 0, attempts: Int? = nil, handshake: MonotonicInstant? = nil, ended: MonotonicInstant
+        redirects: Int = 0, attempts: Int? = nil, ended: MonotonicInstant
     ) {
         var reached = began
         func add(_ name: String, until end: MonotonicInstant?, _ spans: inout [Span]) {
@@ -63,12 +62,8 @@ struct Timeline: Sendable, Hashable {
         if let dial = timings.dial, let leased = timings.leased {
             let dialled = max(reached, leased.advanced(by: .zero - dial))
             add("queue", until: dialled, &spans)
-            if let handshake {
-                add("dial", until: min(max(handshake, dialled), leased), &spans)
-                add("TLS", until: leased, &spans)
-            } else {
-                add("dial", until: leased, &spans)
-            }
+            let steps = Self.steps(of: timings, from: dialled, to: leased)
+            for step in steps { add(step.name, until: step.end, &spans) }
         } else {
             add("queue", until: timings.leased, &spans)
         }
@@ -76,5 +71,27 @@ struct Timeline: Sendable, Hashable {
         add("wait", until: timings.firstByte, &spans)
         add("head", until: timings.head, &spans)
         add("body", until: ended, &spans)
+    }
+
+    /// Returns the steps of a dial with their ends. The last step ends with the dial, unless a larger part of the dial
+    /// belongs to no step; that part is named `dial`.
+    private static func steps(
+        of timings: PhaseTimings, from start: MonotonicInstant, to end: MonotonicInstant
+    ) -> [(name: String, end: MonotonicInstant)] {
+        let durations = [
+            ("resolve", timings.resolve), ("connect", timings.connect), ("tunnel", timings.tunnel),
+            ("TLS", timings.tls),
+        ]
+        var steps: [(name: String, end: MonotonicInstant)] = []
+        for (name, duration) in durations {
+            guard let duration else { continue }
+            let begin = steps.last?.end ?? start
+            steps.append((name, min(begin.advanced(by: duration), end)))
+        }
+        guard let last = steps.last, last.end.duration(to: end) <= .microseconds(500) else {
+            return steps + [("dial", end)]
+        }
+        steps[steps.count - 1].end = end
+        return steps
     }
 }

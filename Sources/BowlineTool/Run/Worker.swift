@@ -101,12 +101,10 @@ struct Worker: Sendable {
         }
         let ended = clock.now
         outcome.duration = began.duration(to: ended)
-        let handshake = plan.dials?.takeHandshakeStart(of: outcome.response?.connection)
         outcome.timeline = recorder.map {
             Timeline(
                 began: began, decisions: $0.decisions, timings: timings,
-                redirects: outcome.response?.redirects ?? 0, attempts: outcome.response?.attempts,
-                handshake: handshake, ended: ended)
+                redirects: outcome.response?.redirects ?? 0, attempts: outcome.response?.attempts, ended: ended)
         }
         outcome.response?.bytes = body.bytes
         outcome.response?.sha256 = body.digest?.hexDigest()

@@ -1,6 +1,6 @@
 /// The fields of a certificate that can explain why it was refused.
 ///
-/// Used only for messages: BoringSSL alone decides whether a certificate is accepted. The fields are read from the
+/// These fields are used only for messages: BoringSSL alone decides whether a certificate is accepted. The fields are read from the
 /// encoding (RFC 5280 §4.1), because NIOSSL's own accessors trap on dates that they cannot read.
 struct CertificateFacts: Sendable, Hashable {
     /// A point in time, and its text.
@@ -39,6 +39,25 @@ struct CertificateFacts: Sendable, Hashable {
         let extensions = Self.extensions(&certificate)
         usages = extensions[Self.extendedKeyUsage].map(Self.usages)
         allowsHandshake = extensions[Self.keyUsage].map(Self.allowsHandshake) ?? true
+    }
+
+    /// Returns the SubjectPublicKeyInfo of a certificate in its encoding (RFC 5280 §4.1.2.7).
+    ///
+    /// BoringSSL finds the key for the handshake at the same place. NIOSSL's accessor encodes the key anew, and traps on
+    /// a key of an unknown kind.
+    ///
+    /// - Returns: nil if `der` is not a certificate.
+    static func publicKeyInfo(ofCertificate der: [UInt8]) -> [UInt8]? {
+        var encoding = DERReader(der[...])
+        guard var outer = encoding.next(0x30), var certificate = outer.next(0x30) else { return nil }
+        _ = certificate.next(0xA0)
+        // The serial number, the algorithm, the issuer, the dates, the subject.
+        for tag: UInt8 in [0x02, 0x30, 0x30, 0x30, 0x30] {
+            guard certificate.next(tag) != nil else { return nil }
+        }
+        let rest = certificate.bytes
+        guard certificate.next(0x30) != nil else { return nil }
+        return Array(rest.dropLast(certificate.bytes.count))
     }
 
     /// Whether a server may use the certificate.

@@ -14,6 +14,13 @@ enum CertificateFiles {
         try NIOSSLCertificate.fromPEMBytes(withoutByteOrderMarks(pem))
     }
 
+    /// Returns the certificates in a file or a pipe, in their order.
+    ///
+    /// - Throws: `FileFailure`, or if there is no certificate, or one that cannot be read.
+    static func certificates(inFile path: String) throws -> [NIOSSLCertificate] {
+        try certificates(in: bytes(of: path))
+    }
+
     /// Returns the private key in `pem`.
     ///
     /// - Throws: If there is no key, or the passphrase is wrong.

@@ -1,11 +1,13 @@
+internal import BowlineCore
 internal import BowlinePlatform
 internal import NIOCore
 internal import NIOSSL
 internal import NIOTLS
 
-/// Waits until a channel can carry requests: after the TLS handshake, or at once without TLS.
-final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
+/// Waits for the end of a TLS handshake: the last handler of its channel during the step *secure*.
+final class DialWaiter: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
 
     private enum State {
         case waiting
@@ -13,11 +15,13 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
         case failed(any Error)
     }
 
-    private var state: State
+    private let handlers: TLSHandlers
+    private var state = State.waiting
     private var callback: ((Result<String?, any Error>) -> Void)?
 
-    init(isTLS: Bool) {
-        state = isTLS ? .waiting : .ready(negotiatedProtocol: nil)
+    /// - Parameter handlers: The handlers of the session whose handshake this waits for.
+    init(_ handlers: TLSHandlers) {
+        self.handlers = handlers
     }
 
     /// Calls `callback` once, with the negotiated protocol or the failure. If this result is known already, calls it at
@@ -46,23 +50,37 @@ final class DialWaiter: ChannelInboundHandler, RemovableChannelHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // The TLS handler has the refused certificate until the channel closes.
         let failure = TLSFailure(error) {
-            try? context.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
+            try? handlers.tls.peerCertificate?.toDERBytes()
         } now: {
             Int(time(nil))
         }
-        if failure?.isOtherHost == true {
-            fail(failure ?? error) { Self.closeBelowTLS(context) }
+        let refusal = handlers.gate?.refusal
+        if refusal != nil || failure?.isOtherHost == true {
+            fail(refusal ?? failure ?? error) { closeBelowTLS(context, promise: nil) }
         } else {
             fail(failure ?? error)
         }
         context.close(promise: nil)
     }
 
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        // A close through the TLS handler would wait for bytes that the gate holds.
+        if mode == .all, handlers.gate?.isHolding == true {
+            closeBelowTLS(context, promise: promise)
+        } else {
+            context.close(mode: mode, promise: promise)
+        }
+    }
+
     /// Closes the channel below the TLS handler. With TLS 1.3, that handler still keeps the last flight of the
     /// handshake, which contains our certificate. A close through the handler would write that flight first.
-    private static func closeBelowTLS(_ context: ChannelHandlerContext) {
+    private func closeBelowTLS(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?) {
         let pipeline = context.pipeline.syncOperations
-        (try? pipeline.context(handlerType: TLSRecordBoundary.self))?.close(promise: nil)
+        guard let boundary = try? pipeline.context(handler: handlers.boundary) else {
+            context.close(promise: promise)
+            return
+        }
+        boundary.close(promise: promise)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -93,6 +111,10 @@ enum DialFailure: Error {
     case closedEarly
     case timedOut
     case cancelled
+    /// The peer's address is not of the family of `connection.localAddress`.
+    case otherFamily(local: IPAddress)
+    /// This machine does not have the address of `connection.localAddress`.
+    case noLocalAddress(IPAddress)
     case unexpectedProtocol
     /// HTTP/2 was required, and the peer speaks HTTP/1.1 only.
     case http2NotOffered

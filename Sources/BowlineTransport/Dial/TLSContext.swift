@@ -2,39 +2,84 @@ internal import BowlineCore
 internal import NIOCore
 internal import NIOSSL
 
-/// Makes NIOSSL's context from ``TLSOptions`` once per client, and the TLS handlers of the client's connections.
+/// Makes NIOSSL's context from ``TLSOptions``, and the TLS handlers of the client's connections.
 ///
 /// The user's files and texts are read when the client is made, so that a mistake in them makes the client's
 /// initializer throw. The system's roots take milliseconds to load. They are loaded when they are first needed, away
-/// from the event loops.
+/// from the event loops. The context is made once per client, and once more each time the identity's files have changed.
 final class TLSContext: Sendable {
     private let options: TLSOptions
+    private let pins: Set<[UInt8]>
     private let context: SharedLoad<NIOSSLContext>
+    /// nil: the identity is not read again.
+    private let renewal: IdentityRenewal<NIOSSLContext, IdentityFiles.Stamp>?
 
     /// - Parameters:
+    ///   - clock: Says when the identity's files are looked at again.
     ///   - variable: Looks up a variable of the environment.
     ///   - willLoadRoots: Called before the system's roots are read, on the thread that reads them.
+    ///   - warn: Logs a message. Called on any thread.
     /// - Throws: `invalidConfiguration`.
     init(
         _ options: TLSOptions, negotiation: HTTP2Options.Negotiation = .http1Only,
-        variable: (String) -> String? = CertificateFiles.variable,
-        willLoadRoots: @escaping @Sendable () -> Void = {}
+        clock: any ServiceClock = MonotonicClock(), variable: (String) -> String? = CertificateFiles.variable,
+        willLoadRoots: @escaping @Sendable () -> Void = {}, warn: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         self.options = options
-        let configuration = try TLSConfiguration(options, negotiation)
-        guard options.trustRoots == .system, options.verification != .disabled else {
-            let made = try Self.make(configuration)
-            context = SharedLoad { made }
-            return
-        }
-        // Checks now that the key belongs to the certificate. This check does not need the roots.
-        if options.identity != nil { _ = try Self.make(configuration) }
-        let roots = SystemRoots(variable)
-        context = SharedLoad {
+        pins = try Self.digests(options.pins)
+        // Before the files are read, so that a change during the reading is noticed later.
+        let files = options.reloadsIdentity ? IdentityFiles(options.identity) : nil
+        let stamp = files?.stamp
+        let keyLog = try Self.keyLog(options.keyLog, variable, warn)
+        let configuration = try TLSConfiguration(options, negotiation, keyLog)
+        let loadsRoots = options.trustRoots == .system && options.verification != .disabled
+        let roots = loadsRoots ? SystemRoots(variable) : nil
+        let make: @Sendable (TLSConfiguration) throws -> NIOSSLContext = { configuration in
+            guard let roots else { return try Self.make(configuration) }
             var configuration = configuration
             willLoadRoots()
             configuration.trustRoots = try roots.load()
             return try Self.make(configuration)
+        }
+        if loadsRoots {
+            // Checks now that the key belongs to the certificate. This check does not need the roots.
+            if options.identity != nil { _ = try Self.make(configuration) }
+            context = SharedLoad { try make(configuration) }
+        } else {
+            let made = try make(configuration)
+            context = SharedLoad { made }
+        }
+        guard let files, let stamp else {
+            renewal = nil
+            return
+        }
+        renewal = IdentityRenewal(
+            stamp, clock: clock, look: { files.stamp },
+            make: {
+                var changed = configuration
+                try changed.apply(try files.read())
+                return try make(changed)
+            }, warn: warn)
+    }
+
+    private static func digests(_ pins: Set<PublicKeyPin>) throws -> Set<[UInt8]> {
+        let digests = Set(pins.compactMap(\.digest))
+        // Options that were not validated reach this place too.
+        guard digests.count == pins.count else {
+            throw ServiceError(.invalidConfiguration, "tls.pins: must be SHA-256 digests in Base64: 44 characters each")
+        }
+        return digests
+    }
+
+    private static func keyLog(
+        _ keyLog: TLSOptions.KeyLog?, _ variable: (String) -> String?, _ warn: @escaping @Sendable (String) -> Void
+    ) throws -> KeyLogFile? {
+        guard let path = keyLog?.path(variable) else { return nil }
+        do {
+            return try KeyLogFile(path, warn: warn)
+        } catch {
+            let reason = (error as? FileFailure)?.message ?? "the file could not be opened"
+            throw ServiceError(.invalidConfiguration, "tls.keyLog: \(reason)", underlying: error)
         }
     }
 
@@ -58,7 +103,16 @@ final class TLSContext: Sendable {
     func whenLoaded(
         on loop: any EventLoop, _ callback: @escaping @Sendable (Result<NIOSSLContext, any Error>) -> Void
     ) -> SharedLoadTicket? {
-        context.whenLoaded(on: loop, callback)
+        guard let renewal else { return context.whenLoaded(on: loop, callback) }
+        if let renewed = renewal.renewed {
+            renewal.dialled()
+            callback(.success(renewed))
+            return nil
+        }
+        return context.whenLoaded(on: loop) { result in
+            if case .success = result { renewal.dialled() }
+            callback(result)
+        }
     }
 
     /// Removes the callback of a dial that ended before the roots were loaded.
@@ -70,40 +124,103 @@ final class TLSContext: Sendable {
     /// forbidden there.
     var mayRenegotiate: Bool { options.renegotiation != .never }
 
-    /// Returns why no certificate can be accepted for `origin`; nil: a certificate may be accepted.
-    func failure(of origin: Origin) -> TLSFailure? {
-        let identity = identity(for: origin)
+    /// Returns why no certificate can be accepted for `host`; nil: a certificate may be accepted.
+    func failure(of host: String) -> TLSFailure? {
+        let identity = identity(for: host)
         return options.verification == .full && !identity.isMatchable ? TLSFailure(.unnamableHost(identity.host)) : nil
     }
 
-    private func identity(for origin: Origin) -> ReferenceIdentity {
-        ReferenceIdentity(host: options.serverName ?? origin.host)
+    private func identity(for host: String) -> ReferenceIdentity {
+        ReferenceIdentity(host: options.serverName ?? host)
     }
 
-    /// Makes the TLS handler of a new connection to `origin`.
+    /// Adds the handlers of a new connection to `host` that belong to TLS.
     ///
-    /// BoringSSL checks the chain, the usage and the dates; ``ReferenceIdentity`` checks the name. NIOSSL's own
-    /// matching of names is not used: it accepts an iPAddress for a name, accepts partial wildcards, and accepts no
-    /// underscores.
+    /// BoringSSL checks the chain, the usage and the dates; ``PeerCheck`` checks the name and the pins, and asks the
+    /// program. NIOSSL's own matching of names is not used: it accepts an iPAddress for a name, accepts partial
+    /// wildcards, and accepts no underscores.
     ///
-    /// The handshake does not complete before the name is checked, so a wrong peer receives nothing of a request. With
-    /// TLS 1.2, the peer may receive our certificate before the check. With TLS 1.3, ``DialWaiter`` drops the flight
-    /// that contains it.
-    func makeHandler(for origin: Origin, with context: NIOSSLContext) throws -> NIOSSLClientHandler {
-        let identity = identity(for: origin)
-        guard options.verification == .full else {
-            return try NIOSSLClientHandler(context: context, serverHostname: identity.serverName)
+    /// The handshake does not complete before the checks, so a wrong peer receives nothing of a request. With TLS 1.2,
+    /// the peer may receive our certificate before the checks. With TLS 1.3, ``DialWaiter`` drops the flight that
+    /// contains it.
+    ///
+    /// - Returns: The handlers. A channel over TLS to a proxy may have other handlers of the same types.
+    func addHandlers(
+        for host: String, with context: NIOSSLContext, to pipeline: ChannelPipeline.SynchronousOperations
+    ) throws -> TLSHandlers {
+        let identity = identity(for: host)
+        let check = PeerCheck(
+            host: identity.host, identity: options.verification == .full ? identity : nil, pins: pins,
+            verification: options.verifyPeer)
+        let boundary = TLSRecordBoundary()
+        (try? pipeline.handler(type: TLSRecordBoundary.self))?.inner = boundary
+        try pipeline.addHandler(boundary)
+        let isDisabled = options.verification == .disabled
+        let gate = check.verification != nil || (isDisabled && !check.isEmpty) ? PeerGate() : nil
+        if let gate { try pipeline.addHandler(gate) }
+        let name = identity.serverName
+        let tls: NIOSSLClientHandler
+        if check.isEmpty {
+            tls = try NIOSSLClientHandler(context: context, serverHostname: name)
+        } else if isDisabled, let gate {
+            tls = try Self.handlerWithoutChainCheck(context, name, check, gate)
+        } else {
+            tls = try Self.handler(context, name, check, gate)
         }
-        return try NIOSSLClientHandler._makeSSLClientHandler(
-            context: context, serverHostname: identity.serverName
-        ) { certificate, channel in
-            let names = PresentedName.all(of: certificate)
-            guard identity.matches(names) else {
-                let failure = TLSFailure(.otherName(host: identity.host, names: PresentedName.summary(names)))
-                return channel.eventLoop.makeFailedFuture(failure)
+        try pipeline.addHandler(tls)
+        return TLSHandlers(boundary: boundary, gate: gate, tls: tls)
+    }
+
+    /// Makes a handler that runs `check` when BoringSSL has completed the handshake.
+    private static func handler(
+        _ context: NIOSSLContext, _ name: String?, _ check: PeerCheck, _ gate: PeerGate?
+    ) throws -> NIOSSLClientHandler {
+        try NIOSSLClientHandler._makeSSLClientHandler(context: context, serverHostname: name) { certificate, channel in
+            let loop = channel.eventLoop
+            if let failure = check.failure(of: certificate) { return loop.makeFailedFuture(failure) }
+            guard let verification = check.verification, let gate else { return loop.makeSucceededVoidFuture() }
+            let promise = loop.makePromise(of: Void.self)
+            gate.ask(verification, about: check.presented(certificate), holdsBytes: true, on: loop) { result in
+                promise.completeWith(result)
             }
-            return channel.eventLoop.makeSucceededVoidFuture()
+            return promise.futureResult
         }
+    }
+
+    /// Makes a handler that runs `check` in place of BoringSSL's check of the chain, during the handshake.
+    ///
+    /// BoringSSL waits for the result. It has not sent our certificate yet. NIOSSL does not pass on why the peer was
+    /// refused, so the gate keeps the reason.
+    private static func handlerWithoutChainCheck(
+        _ context: NIOSSLContext, _ name: String?, _ check: PeerCheck, _ gate: PeerGate
+    ) throws -> NIOSSLClientHandler {
+        let callback: NIOSSLCustomVerificationCallback = { certificates, promise in
+            // Anyone can add certificates to an unchecked chain. The handshake proves only the key of the first.
+            guard let certificate = certificates.first else {
+                promise.succeed(.failed)
+                return
+            }
+            if let failure = check.failure(of: certificate) {
+                gate.refuse(failure)
+                promise.succeed(.failed)
+                return
+            }
+            guard let verification = check.verification else {
+                promise.succeed(.certificateVerified)
+                return
+            }
+            gate.ask(
+                verification, about: check.presented(certificate), holdsBytes: false,
+                on: promise.futureResult.eventLoop
+            ) { result in
+                if case .success = result {
+                    promise.succeed(.certificateVerified)
+                } else {
+                    promise.succeed(.failed)
+                }
+            }
+        }
+        return try NIOSSLClientHandler(context: context, serverHostname: name, customVerificationCallback: callback)
     }
 }
 
@@ -122,7 +239,9 @@ extension PresentedName {
 
 extension TLSConfiguration {
     /// Reads everything that the user's options name, except the system's roots.
-    fileprivate init(_ options: TLSOptions, _ negotiation: HTTP2Options.Negotiation) throws {
+    fileprivate init(
+        _ options: TLSOptions, _ negotiation: HTTP2Options.Negotiation, _ keyLog: KeyLogFile?
+    ) throws {
         self = .makeClientConfiguration()
         minimumTLSVersion = options.minimumVersion == .tls13 ? .tlsv13 : .tlsv12
         applicationProtocols =
@@ -131,13 +250,19 @@ extension TLSConfiguration {
             case .http1Only: ["http/1.1"]
             case .http2Only: ["h2"]
             }
-        certificateVerification = options.verification == .disabled ? .none : .noHostnameVerification
+        // With a check of our own, BoringSSL must ask for the result; see `handlerWithoutChainCheck`.
+        let isUnchecked = options.verification == .disabled && options.pins.isEmpty && options.verifyPeer == nil
+        certificateVerification = isUnchecked ? .none : .noHostnameVerification
         verifySignatureAlgorithms = Self.acceptedSignatures
         // BoringSSL's curves, and P-521. The key of a TLS 1.2 certificate has to be on one of these curves.
         curves = [.x25519_MLKEM768, .x25519, .secp256r1, .secp384r1, .secp521r1]
         renegotiationSupport = options.renegotiation == .once ? .once : .none
         shutdownTimeout = .seconds(1)
         trustRoots = try Self.trustRoots(options.trustRoots)
+        if let roots = options.additionalRoots {
+            additionalTrustRoots = [.certificates(try Self.additionalRoots(roots))]
+        }
+        if let keyLog { keyLogCallback = { line in keyLog.write(line) } }
         if let identity = options.identity { try apply(identity) }
     }
 
@@ -153,8 +278,7 @@ extension TLSConfiguration {
         do {
             switch roots {
             case .system: return .certificates([])
-            case .file(let path):
-                return .certificates(try CertificateFiles.certificates(in: CertificateFiles.bytes(of: path)))
+            case .file(let path): return .certificates(try CertificateFiles.certificates(inFile: path))
             case .pem(let text): return .certificates(try CertificateFiles.certificates(in: Array(text.utf8)))
             }
         } catch {
@@ -162,12 +286,23 @@ extension TLSConfiguration {
         }
     }
 
-    private mutating func apply(_ identity: TLSOptions.Identity) throws {
+    private static func additionalRoots(_ roots: TLSOptions.AdditionalRoots) throws -> [NIOSSLCertificate] {
+        do {
+            switch roots {
+            case .file(let path): return try CertificateFiles.certificates(inFile: path)
+            case .pem(let text): return try CertificateFiles.certificates(in: Array(text.utf8))
+            }
+        } catch {
+            throw Self.invalid("tls.additionalRoots", "no certificate in PEM could be read", error)
+        }
+    }
+
+    fileprivate mutating func apply(_ identity: TLSOptions.Identity) throws {
         let chain: [NIOSSLCertificate]
         do {
             switch identity {
             case .files(let path, _, _):
-                chain = try CertificateFiles.certificates(in: CertificateFiles.bytes(of: path))
+                chain = try CertificateFiles.certificates(inFile: path)
             case .pem(let text, _, _): chain = try CertificateFiles.certificates(in: Array(text.utf8))
             }
         } catch {

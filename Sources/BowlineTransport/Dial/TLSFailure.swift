@@ -14,6 +14,8 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         case otherName(host: String, names: String)
         /// No certificate can name this host.
         case unnamableHost(String)
+        /// The peer's certificate is valid, but its key is not one of `tls.pins`.
+        case otherKey(PublicKeyPin)
         /// The peer sent this alert (RFC 8446 §6).
         case alert(Int)
         /// The connection ended during the handshake, without an alert.
@@ -58,9 +60,13 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Whether the peer is not the requested host. Such a peer must receive nothing from us, not even our certificate.
+    /// Whether the peer is not the requested host, or has another key. Such a peer must receive nothing from us, not
+    /// even our certificate.
     var isOtherHost: Bool {
-        if case .otherName = reason { true } else { false }
+        switch reason {
+        case .otherName, .otherKey: true
+        default: false
+        }
     }
 
     private static func reason(
@@ -69,7 +75,9 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         switch error {
         case .zeroReturn: return .alert(0)
         case .sslError(let stack), .unknownError(let stack):
-            if stack.contains(.eofDuringHandshake) { return .ended }
+            if stack.contains(.eofDuringHandshake) || stack.contains(.eofDuringAdditionalCertficiateChainValidation) {
+                return .ended
+            }
             let entries = stack.map(StackEntry.init)
             if entries.contains(where: { $0.name == "CERTIFICATE_VERIFY_FAILED" }) {
                 let facts = certificate().flatMap(CertificateFacts.init)
@@ -97,6 +105,7 @@ struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
         case .otherName(let host, let names): "the peer's certificate is not for \"\(host.prefix(100))\": \(names)"
         case .unnamableHost(let host):
             "no certificate can name \"\(host.prefix(100))\": it is neither a DNS name nor an IP address"
+        case .otherKey(let pin): "the key of the peer's certificate is not one of tls.pins: it is \(pin)"
         case .alert(let number): "the peer ended the TLS handshake: \(Self.alert(number))"
         case .ended: "the peer closed the connection during the TLS handshake"
         case .notTLS: "the peer's answer is not TLS"

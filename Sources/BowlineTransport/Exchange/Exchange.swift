@@ -256,7 +256,7 @@ final class Exchange: Sendable {
         timings.sent = arrival.sent
         timings.firstByte = arrival.firstByte
         timings.head = arrival.head
-        if lease.uses == 1 { timings.dial = connection.dialDuration }
+        if lease.uses == 1 { timings.dialTimings = connection.dialTimings }
         let facts = connectionFacts(head.version, stream: stream)
         return ServiceResponse(
             status: head.status,
@@ -275,6 +275,7 @@ final class Exchange: Sendable {
             isReused: lease.isReused,
             requests: lease.uses,
             peer: connection.peer,
+            proxy: connection.proxy?.description,
             protocolVersion: version,
             stream: stream
         )

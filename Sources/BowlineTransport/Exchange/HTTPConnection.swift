@@ -14,7 +14,8 @@ protocol HTTPConnection: PooledConnection {
 
     // The traits that exchanges read, as separate properties: reading one of them does not copy all traits.
     var peer: String { get }
-    var dialDuration: Duration { get }
+    var proxy: Proxy? { get }
+    var dialTimings: DialTimings { get }
     var sweep: DeadlineSweep { get }
 
     /// Sends the exchange's request.
@@ -58,9 +59,12 @@ struct ConnectionTraits: Sendable {
     let channel: any Channel
     let eventLoop: any EventLoop
     let peer: String
+    /// The proxy of the route; nil: the connection is direct.
+    let proxy: Proxy?
+    /// Whether the bytes on the socket are encrypted.
     let isTLS: Bool
     /// How long the dial of this connection took.
-    let dialDuration: Duration
+    let dialTimings: DialTimings
     let sweep: DeadlineSweep
     /// Runs tasks on the event loop.
     let executor: EventLoopTaskExecutor
@@ -68,16 +72,17 @@ struct ConnectionTraits: Sendable {
     let originLink: OriginLink
 
     init(
-        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, isTLS: Bool,
-        dialDuration: Duration, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, originLink: OriginLink
+        id: ConnectionID, affinity: Int, channel: any Channel, peer: String, proxy: Proxy? = nil, isTLS: Bool,
+        dialTimings: DialTimings, sweep: DeadlineSweep, executor: EventLoopTaskExecutor, originLink: OriginLink
     ) {
         self.id = id
         self.affinity = affinity
         self.channel = channel
         eventLoop = channel.eventLoop
         self.peer = peer
+        self.proxy = proxy
         self.isTLS = isTLS
-        self.dialDuration = dialDuration
+        self.dialTimings = dialTimings
         self.sweep = sweep
         self.executor = executor
         self.originLink = originLink
@@ -90,8 +95,9 @@ extension HTTPConnection {
     var channel: any Channel { traits.channel }
     var eventLoop: any EventLoop { traits.eventLoop }
     var peer: String { traits.peer }
+    var proxy: Proxy? { traits.proxy }
     var isTLS: Bool { traits.isTLS }
-    var dialDuration: Duration { traits.dialDuration }
+    var dialTimings: DialTimings { traits.dialTimings }
     var sweep: DeadlineSweep { traits.sweep }
     var executor: EventLoopTaskExecutor { traits.executor }
     var originLink: OriginLink { traits.originLink }

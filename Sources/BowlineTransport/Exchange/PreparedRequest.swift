@@ -21,7 +21,7 @@ final class PreparedRequest: Sendable {
     let context: RequestContext
     /// The attempt's deadline, and the error code for it.
     let deadline: AttemptDeadline
-    let origin: Origin
+    let route: Route
     /// The part that a protocol encodes, each time that the request is sent.
     let checked: CheckedRequest
     /// The body that is sent with the head; empty if there is no body, or if it is streamed.
@@ -45,7 +45,9 @@ final class PreparedRequest: Sendable {
     /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong; `requestBodyConsumed` if
     ///   the body is a one-shot stream that was sent before.
     init(
-        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant, isPooled: Bool
+        _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant,
+        proxies: ProxySelection = .direct,
+        isPooled: Bool
     ) throws {
         self.context = context
         deadline = AttemptDeadline(
@@ -55,7 +57,9 @@ final class PreparedRequest: Sendable {
         let body = request.body
         try body.validate()
         let url = try request.url ?? ServiceURL(request.reference)
-        origin = url.origin
+        let route = Route(
+            url.origin, proxy: proxies.isDirect || request.method == .connect ? nil : try proxies.proxy(for: url))
+        self.route = route
         isIdempotent = request.isIdempotent
         allowsResend = options?.allowsResend ?? true
         onInformational = options?.onInformational
@@ -65,9 +69,9 @@ final class PreparedRequest: Sendable {
         do throws(RequestCheckError) {
             checked = try CheckedRequest(
                 method: request.method.rawValue,
-                target: request.method == .connect ? url.origin.authorityWithPort : url.target,
+                target: request.method == .connect ? url.origin.authorityWithPort : Self.target(of: url, over: route),
                 authority: url.origin.authority,
-                fields: request.fields,
+                fields: Self.fields(of: request, over: route),
                 framing: Self.framing(of: body),
                 hasContent: !body.isNone,
                 connectionClose: !isPooled,
@@ -84,6 +88,21 @@ final class PreparedRequest: Sendable {
             throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
         }
         if case .streamed = upload { context.call.takeBack(body) }
+    }
+
+    /// Returns the request target. A proxy that gets the request itself needs the whole URL (RFC 9112
+    /// §3.2.2). The zone of an IPv6 address has a meaning on this machine only, so the proxy does not get it.
+    private static func target(of url: ServiceURL, over route: Route) -> String {
+        route.isForwarded ? "http://\(url.origin.authority)\(url.target)" : url.target
+    }
+
+    /// Returns the request's fields, with the proxy's credentials if the proxy gets the request itself (RFC 9110
+    /// §11.7.1).
+    private static func fields(of request: ServiceRequest, over route: Route) -> HTTPFields {
+        guard let authorization = route.proxyAuthorization else { return request.fields }
+        var fields = request.fields
+        fields[.proxyAuthorization] = authorization
+        return fields
     }
 
     private static func framing(of body: RequestBody) -> RequestFraming {
@@ -105,6 +124,8 @@ final class PreparedRequest: Sendable {
             return (.streamed(body, declaredLength: body.length), ByteBuffer())
         }
     }
+
+    var origin: Origin { route.origin }
 
     /// How the response is to be parsed.
     var kind: RequestKind { checked.kind }

@@ -38,6 +38,22 @@ final class FileDescriptor: Sendable {
         if let permissions, fchmod(number, permissions) != 0 { throw FileFailure("write", path) }
     }
 
+    /// Opens a regular file to write at its end. If it does not exist, makes it, so that only its owner may use it.
+    ///
+    /// - Throws: `FileFailure`.
+    init(appendingTo path: String) throws {
+        try Self.requireWhole(path, "write")
+        // Without O_NONBLOCK, opening a pipe waits for its reader.
+        number = SystemCall.retryOnInterrupt(failure: -1) {
+            open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0o600)
+        }
+        self.path = path
+        guard number >= 0 else { throw FileFailure("write", path) }
+        var facts = stat()
+        guard fstat(number, &facts) == 0 else { throw FileFailure("write", path) }
+        guard facts.st_mode & S_IFMT == S_IFREG else { throw FileFailure("write", path, number: EINVAL) }
+    }
+
     /// Opens an existing file to write into it: a device, a pipe, or a file that other processes have open.
     ///
     /// Does not wait for a pipe's reader. Fails if there is none.

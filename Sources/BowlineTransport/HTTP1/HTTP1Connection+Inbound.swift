@@ -86,6 +86,10 @@ extension HTTP1Connection: ChannelDuplexHandler {
 
     private func received(_ head: HTTP1ResponseHead, _ framing: HTTP1BodyFraming) {
         let status = head.statusCode
+        if status == 407, exchange?.request.route.isForwarded == true {
+            failForProxy()
+            return
+        }
         assembly.headReceived(
             ResponseHead(head), expectedLength: framing.announcedLength, at: reading.lastRead)
         discard.headReceived(framing)
@@ -99,6 +103,15 @@ extension HTTP1Connection: ChannelDuplexHandler {
             hasBodyBegun: deadlines.phase != .awaitingContinue)
         exchange.decided(decision, after: status)
         if decision == .stops { stopBody() }
+    }
+
+    /// Fails the exchange after a 407: the answer is the proxy's, and the proxy has not forwarded the request (RFC 9110
+    /// §15.5.8).
+    private func failForProxy() {
+        let proxy = traits.proxy
+        let failure = ProxyFailure.authenticationRequired(hadCredentials: proxy?.credentials != nil)
+        fail(
+            failure.code, failure.message(proxy: proxy?.description), progress: .refused, reason: .bodyAbandoned)
     }
 
     private func received(body bytes: ByteBuffer) {

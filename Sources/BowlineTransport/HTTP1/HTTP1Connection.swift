@@ -46,14 +46,7 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
     init(_ traits: ConnectionTraits) {
         self.traits = traits
         silence = HTTP1SilenceCheck(traits.channel, isTLS: traits.isTLS)
-        let options = traits.originLink.options
-        var limits = HTTP1Limits()
-        limits.maximumHeadBytes = options.maximumHeadBytes
-        limits.maximumFields = options.maximumFields
-        limits.maximumTrailerBytes = options.maximumHeadBytes
-        limits.maximumTrailerFields = options.maximumFields
-        limits.maximumInformationalResponses = options.maximumInformational
-        parser = HTTP1ResponseParser(limits: limits)
+        parser = HTTP1ResponseParser(limits: HTTP1Limits(traits.originLink.options))
     }
 
     /// Calls the listeners: the connection is ready for requests. Must be called before the pool gets it.
@@ -215,9 +208,10 @@ final class HTTP1Connection: HTTPConnection, @unchecked Sendable {
 
     /// Fails the exchange and closes the connection.
     func fail(
-        _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil, reason: CloseReason
+        _ code: ServiceError.Code, _ message: String, underlying: (any Error)? = nil,
+        progress: RequestProgress? = nil, reason: CloseReason
     ) {
-        let outcome = exchange?.outcome(code, message, underlying: underlying, progress: machine.progress)
+        let outcome = exchange?.outcome(code, message, underlying: underlying, progress: progress ?? machine.progress)
         let exchange = exchange
         closeNow(reason)
         if let exchange, let outcome { exchange.fail(outcome) }

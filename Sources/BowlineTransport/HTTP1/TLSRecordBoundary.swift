@@ -29,8 +29,11 @@ final class TLSRecordBoundary: ChannelInboundHandler {
     private var forbidsRenegotiation = false
     private var hasEnded = false
 
-    /// Whether a part of a record has arrived, but not all of it.
-    var isInsideRecord: Bool { headerBytes > 0 || remaining > 0 }
+    /// The boundary of the TLS session within this one: the origin's, if this is the proxy's.
+    var inner: TLSRecordBoundary?
+
+    /// Whether a part of a record has arrived, but not all of it, in this session or the one within it.
+    var isInsideRecord: Bool { headerBytes > 0 || remaining > 0 || inner?.isInsideRecord == true }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         unwrapInboundIn(data).withUnsafeReadableBytes { follow($0) }

@@ -1,4 +1,4 @@
-/// Dials the connections of one origin.
+/// Dials the connections of one route.
 protocol ConnectionDialer: AnyObject, Sendable {
     /// Returns a new id, which no other connection of the client has or had. Some ids may stay unused.
     func nextConnectionID() -> ConnectionID

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// The connections of one origin. Leases them, dials when there are too few, and closes them when there are too many.
+/// The connections of one route. Leases them, dials when there are too few, and closes them when there are too many.
 ///
 /// The transport and the connections use this class. ``PoolDriver`` runs the state machine.
 ///

@@ -30,7 +30,7 @@ protocol ConnectionOwner: AnyObject, Sendable {
 
 extension ConnectionPool: ConnectionOwner {}
 
-/// The state that the connections of one origin share: their options, and a weak reference to their pool. The pool may
+/// The state that the connections of one route share: their options, and a weak reference to their pool. The pool may
 /// be released before its connections close.
 final class OriginLink: Sendable {
     let options: ConnectionOptions

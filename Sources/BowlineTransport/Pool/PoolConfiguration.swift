@@ -1,4 +1,4 @@
-/// The limits of one origin's pool. `nil` means no limit.
+/// The limits of one route's pool. `nil` means no limit.
 struct PoolConfiguration: Sendable, Hashable {
     /// Whether connections are reused. If false, each lease dials and each release closes. Default: true.
     var isEnabled = true

@@ -1,4 +1,4 @@
-/// The numbers of one origin's connections at an instant. `opened` = `idle` + `active` + the sum of `closed`.
+/// The numbers of one route's connections at an instant. `opened` = `idle` + `active` + the sum of `closed`.
 struct PoolCounts: Sendable, Hashable {
     var idle: Int
     /// Leased connections.

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// The state machine of one origin's connections. It uses no lock, clock, task or randomness.
+/// The state machine of one route's connections. It uses no lock, clock, task or randomness.
 ///
 /// A connection is *dialling*, *leased*, *idle*, or unknown to the pool:
 ///

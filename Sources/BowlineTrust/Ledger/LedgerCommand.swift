@@ -10,6 +10,8 @@ struct LedgerCommand: AsyncParsableCommand {
             episodes have a path with faults between them. All are drawn from the seed: the same seed draws the same \
             episodes. The order in which tasks run is not repeated.
 
+            With --proxy, up to six of ten clients use a proxy. Scripts/ledger starts proxies and adds this option.
+
             Exit status: 0 if no rule was violated, 1 if a rule was violated or an episode hung, 64 if \
             the command line is wrong.
             """
@@ -33,6 +35,11 @@ struct LedgerCommand: AsyncParsableCommand {
     @Option(help: "How many milliseconds after its deadline a call may end, 0 to 1,000,000. A debug build needs more.")
     var grace: Int64 = LedgerJudge.grace / 1_000_000
 
+    @Option(
+        help: "A running proxy: http://host:port, socks5h://host:port or socks5://host:port. Repeatable.",
+        transform: { try LedgerProxy($0) })
+    var proxy: [LedgerProxy] = []
+
     func validate() throws {
         guard requests >= 1, times >= 1, hangAfter >= 1, episode ?? 0 >= 0 else {
             throw ValidationError("--requests, --times and --hang-after must be 1 or more, --episode 0 or more")
@@ -45,7 +52,7 @@ struct LedgerCommand: AsyncParsableCommand {
     func run() async throws {
         let run = LedgerRun(
             seed: seed ?? UInt64.random(in: UInt64.min...UInt64.max), requests: requests, episode: episode,
-            times: times, hangAfter: .seconds(hangAfter), grace: grace * 1_000_000)
+            times: times, hangAfter: .seconds(hangAfter), grace: grace * 1_000_000, proxies: proxy)
         guard try await run.run() else { throw ExitCode(1) }
     }
 }

@@ -2,6 +2,9 @@ internal import Bowline
 internal import BowlineTesting
 
 /// One run of a plan: a service, a client, in most episodes a path with faults, and the records of both sides.
+///
+/// A route through a proxy begins at the client. The path with faults is between the proxy and the service. Therefore
+/// a changed byte is always within TLS, and never changes a message to the proxy.
 struct LedgerEpisode: Sendable {
     /// The result of an episode.
     struct Outcome: Sendable {
@@ -78,6 +81,7 @@ struct LedgerEpisode: Sendable {
             remains.tasks = tasks.count
         }
         var record = LedgerRecord(calls: calls.all, executions: [], remains: remains, authority: authority)
+        record.route = plan.route
         record.isCalm = plan.isCalm
         record.shutdownAt = calls.shutdownAt
         return record

@@ -18,8 +18,8 @@ struct LedgerJudge {
     private static let impossibleCodes: Set<String> = [
         "authenticationFailed", "bodyAlreadyConsumed", "bodyTooLarge", "decodingFailed", "decompressionFailed",
         "decompressionLimitExceeded", "encodingFailed", "fileFailed", "invalidConfiguration", "invalidRequest",
-        "invalidURL", "nameResolutionFailed", "protocolViolation", "redirectRefused", "requestBodyLengthMismatch",
-        "tooManyRedirects", "unexpectedStatus", "unsupported",
+        "invalidURL", "nameResolutionFailed", "protocolViolation", "proxyAuthenticationRequired", "redirectRefused",
+        "requestBodyLengthMismatch", "tooManyRedirects", "unexpectedStatus", "unsupported",
     ]
 
     private let record: LedgerRecord
@@ -83,6 +83,14 @@ struct LedgerJudge {
     }
 
     private mutating func judge(_ answer: LedgerAnswer, to sent: LedgerSent) {
+        let proxy = record.route.proxy?.proxy.description
+        if answer.proxy != proxy {
+            add(.routeDiffers, sent.id, "\(answer.proxy ?? "no proxy") instead of \(proxy ?? "no proxy")")
+        }
+        if isOfProxy(answer) {
+            if record.isCalm { add(.calmFailure, sent.id, "status \(answer.status) of the proxy") }
+            return
+        }
         guard answer.id == sent.id else {
             let other = answer.id.map { LedgerContent.text(of: $0) } ?? "none"
             add(.foreignAnswer, sent.id, "status \(answer.status), of request \(other)")
@@ -98,6 +106,12 @@ struct LedgerJudge {
         if record.isCalm, answer.status != 200 { add(.calmFailure, sent.id, "status \(answer.status)") }
     }
 
+    /// Whether the proxy answered in place of the service. Such an answer does not show whether the service executed
+    /// the request: the proxy also answers when the connection to the service ends within a response head.
+    private func isOfProxy(_ answer: LedgerAnswer) -> Bool {
+        record.route.isForwarded && answer.id == nil && !answer.saysExecuted && (500...599).contains(answer.status)
+    }
+
     private mutating func judgeCount(_ call: LedgerCall) {
         let sent = call.sent
         let all = executions[sent.id] ?? []
@@ -109,7 +123,7 @@ struct LedgerJudge {
         switch call.told {
         case .answered(let answer):
             if answer.saysExecuted, count == 0 { add(.answeredNotExecuted, sent.id, "\(sent.method)") }
-            if !answer.saysExecuted, sent.isOnce, !sent.isKeyed, count > 0 {
+            if !answer.saysExecuted, !isOfProxy(answer), sent.isOnce, !sent.isKeyed, count > 0 {
                 add(.executedRejected, sent.id, "\(sent.method), answered with \(answer.status)")
             }
         case .failed(let code, .neverSent, _) where !all.isEmpty:
@@ -142,16 +156,31 @@ struct LedgerJudge {
     private mutating func judgeFields(_ execution: LedgerExecution, of sent: LedgerSent) {
         let wanted = Self.byName(sent.fields)
         let found = Self.byName(execution.fields)
-        for (name, values) in wanted.sorted(by: { $0.key < $1.key }) where found[name] != values {
+        for (name, values) in wanted.sorted(by: { $0.key < $1.key })
+        where found[name] != values && !isShortened(found[name], from: values) {
             add(.fieldsDiffer, sent.id, "\(name): \(Self.short(found[name])) instead of \(Self.short(values))")
         }
         for (name, values) in found.sorted(by: { $0.key < $1.key }) where wanted[name] == nil {
             if name.hasPrefix("x-ledger-") {
                 add(.foreignField, sent.id, "\(name): \(Self.short(values))")
-            } else if !Self.automatic.contains(name) || !isRight(name, values, of: execution, sent) {
+            } else if !isAutomatic(name) || !isRight(name, values, of: execution, sent) {
                 add(.fieldsDiffer, sent.id, "\(name): \(Self.short(values)) arrived, though the client did not send it")
             }
         }
+        // RFC 9110 §7.6.3: a proxy must add the field. Without it, the request did not go through the proxy.
+        if record.route.isForwarded, found["via"] == nil {
+            add(.routeDiffers, sent.id, "no Via, though an HTTP proxy forwards the requests")
+        }
+    }
+
+    /// Whether a forwarding proxy dropped values. Of several fields with one name, tinyproxy forwards only the first.
+    private func isShortened(_ found: [String]?, from values: [String]) -> Bool {
+        record.route.isForwarded && found == Array(values.prefix(1))
+    }
+
+    /// Whether the client may add the field, or the proxy that forwards the request.
+    private func isAutomatic(_ name: String) -> Bool {
+        Self.automatic.contains(name) || name == "via" && record.route.isForwarded
     }
 
     /// Whether an automatic field has an allowed value.

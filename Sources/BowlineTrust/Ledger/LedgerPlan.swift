@@ -75,7 +75,9 @@ struct LedgerPlan: Sendable {
     var shutdownAfter: Int?
     /// How long a shutdown during the run waits for calls in flight, in milliseconds.
     var shutdownLimit = 0
-    /// The faults of the path; nil: the client dials the service directly.
+    /// How the client reaches the service, or the path with faults before it.
+    var route = LedgerRoute.direct
+    /// The faults of the path before the service; nil: there is no such path.
     var faults: LedgerFaults?
     var pool: PoolOptions
     var http2: HTTP2Options
@@ -99,11 +101,18 @@ struct LedgerPlan: Sendable {
     ///   - episode: The number of the episode in the run, from 0.
     ///   - wire: The protocol; nil: the seed determines it.
     ///   - count: How many requests; nil: the seed determines it, 150 to 400, fewer if few calls run at once.
-    static func drawn(seed: UInt64, episode: Int, wire: LedgerProtocol? = nil, count: Int? = nil) -> LedgerPlan {
+    ///   - proxies: The proxies of routes. They change nothing else, except what ``take(_:)`` says.
+    static func drawn(
+        seed: UInt64, episode: Int, wire: LedgerProtocol? = nil, count: Int? = nil, proxies: [LedgerProxy] = []
+    ) -> LedgerPlan {
         // Mixes the seed, so that episodes with neighbouring numbers have unrelated plans.
         var mixing = SeededRandom(seed: seed)
         var random = SeededRandom(seed: mixing.next() ^ (UInt64(truncatingIfNeeded: episode) &* 0xD134_2543_DE82_EF95))
         var drawing = LedgerDrawing(random: SeededRandom(seed: random.next()), wire: wire)
-        return drawing.plan(seed: seed, episode: episode, count: count)
+        var plan = drawing.plan(seed: seed, episode: episode, count: count)
+        // Another generator, so that a seed draws the same other properties with and without proxies.
+        var routing = SeededRandom(seed: random.next())
+        plan.take(.drawn(&routing, wire: plan.wire, among: proxies))
+        return plan
     }
 }

@@ -23,6 +23,7 @@ struct LedgerProgram: Sendable {
             configuration.http2 = plan.http2
             configuration.retry = plan.retry
             configuration.timeouts = plan.timeouts
+            configuration.proxy = plan.route.choice
             configuration.tls.trustRoots = .pem(TestCertificates.authority)
             // Most plans cancel calls, and a log line for each would hide the table.
             configuration.telemetry.logger = Logger(label: "ledger") { _ in SwiftLogNoOpLogHandler() }
@@ -139,7 +140,7 @@ struct LedgerProgram: Sendable {
         return LedgerAnswer(
             status: response.status.code, id: field(LedgerContent.idField).flatMap { LedgerContent.id($0) },
             saysExecuted: field(LedgerContent.executedField) == "yes", body: BodyDigest(body),
-            hasItsFields: LedgerContent.hasItsLargeFields(response.fields))
+            hasItsFields: LedgerContent.hasItsLargeFields(response.fields), proxy: response.connection?.proxy)
     }
 
     private func makeSent(_ request: LedgerRequestPlan, _ content: ByteBuffer) -> LedgerSent {

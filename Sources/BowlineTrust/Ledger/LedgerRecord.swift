@@ -48,6 +48,8 @@ struct LedgerAnswer: Sendable {
     var body: BodyDigest
     /// Whether the answer has all the large fields that the service has announced in it, each complete.
     var hasItsFields = true
+    /// The proxy of the connection, as the client reports it; nil: none.
+    var proxy: String?
 }
 
 /// One call of the client program.
@@ -106,6 +108,8 @@ struct LedgerRecord: Sendable {
     var remains = LedgerRemains()
     /// The value that `Host` must have in HTTP/1.1 requests, and `:authority` in HTTP/2 requests.
     var authority = ""
+    /// How the client reaches the service.
+    var route = LedgerRoute.direct
     /// Whether the server, the path and the program disturb no call, so that every call must succeed.
     var isCalm = false
     /// The instant at which a shutdown during the run cancels the calls in flight; nil: there was no such shutdown.

@@ -19,6 +19,8 @@ struct LedgerRun: Sendable {
     let hangAfter: Duration
     /// How much later than its deadline a call may end, in nanoseconds.
     let grace: Int64
+    /// The proxies of routes.
+    let proxies: [LedgerProxy]
 
     /// Runs the episodes, and prints the violations and the figures.
     ///
@@ -38,7 +40,7 @@ struct LedgerRun: Sendable {
         var next = 0
         while failures < Self.failureLimit, let number = episodeNumber(next, tally) {
             next += 1
-            let plan = LedgerPlan.drawn(seed: seed, episode: number)
+            let plan = LedgerPlan.drawn(seed: seed, episode: number, proxies: proxies)
             let calls = LedgerCalls()
             watchdog.begin(limit: hangAfter) { Self.hang(plan, calls) }
             let outcome: LedgerEpisode.Outcome
@@ -80,7 +82,7 @@ struct LedgerRun: Sendable {
     private func warmUp(_ watchdog: Watchdog) async throws -> [LedgerViolation] {
         var violations: [LedgerViolation] = []
         for wire in LedgerProtocol.allCases {
-            let plan = LedgerPlan.drawn(seed: seed, episode: 0, wire: wire, count: 40)
+            let plan = LedgerPlan.drawn(seed: seed, episode: 0, wire: wire, count: 40, proxies: proxies)
             let calls = LedgerCalls()
             watchdog.begin(limit: hangAfter) { Self.hang(plan, calls) }
             let record = try await LedgerEpisode(plan, calls: calls).run().record
@@ -93,8 +95,8 @@ struct LedgerRun: Sendable {
 
     private static func name(_ plan: LedgerPlan) -> String {
         let faults = plan.faults.map { "faults on \($0.fraction)" } ?? "no faults"
-        return "episode \(plan.episode) of seed \(plan.seed) (\(plan.wire.rawValue), \(plan.isCalm ? "calm" : faults), "
-            + "concurrency \(plan.concurrency), shutdown after \(plan.shutdownAfter.map(String.init) ?? "all"))"
+        return "episode \(plan.episode) of seed \(plan.seed) (\(plan.wire.rawValue), \(plan.route.name), "
+            + "\(plan.isCalm ? "calm" : faults), concurrency \(plan.concurrency), shutdown after \(plan.shutdownAfter.map(String.init) ?? "all"))"
     }
 
     private static func replay(_ plan: LedgerPlan) -> String {

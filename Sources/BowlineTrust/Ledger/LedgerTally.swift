@@ -1,6 +1,6 @@
 internal import Bowline
 
-/// The figures of a run, per protocol.
+/// The figures of a run, per protocol and route.
 struct LedgerTally: Sendable {
     private struct Row: Sendable {
         var requests = 0
@@ -14,7 +14,12 @@ struct LedgerTally: Sendable {
         var slowest: Int64 = 0
     }
 
-    private var rows: [LedgerProtocol: Row] = [:]
+    private struct Key: Sendable, Hashable {
+        let wire: LedgerProtocol
+        let route: String
+    }
+
+    private var rows: [Key: Row] = [:]
     private var faults: [String: Int] = [:]
     private(set) var violations: [LedgerRule: Int] = [:]
     private(set) var requests = 0
@@ -22,10 +27,11 @@ struct LedgerTally: Sendable {
 
     /// Adds the outcome of an episode.
     mutating func add(_ outcome: LedgerEpisode.Outcome, _ violations: [LedgerViolation], wire: LedgerProtocol) {
-        var row = rows[wire] ?? Row()
+        let key = Key(wire: wire, route: outcome.record.route.name)
+        var row = rows[key] ?? Row()
         for call in outcome.record.calls { Self.count(call, in: &row) }
         row.executions += outcome.record.executions.count
-        rows[wire] = row
+        rows[key] = row
         requests += outcome.record.calls.count
         episodes += 1
         faults.merge(outcome.faults, uniquingKeysWith: +)
@@ -56,14 +62,15 @@ struct LedgerTally: Sendable {
     /// The figures: a table of requests, a line of faults, a table of violations.
     var description: String {
         var table = TextTable([
-            "protocol", "requests", "ok", "rejected", "never sent", "refused", "ambiguous", "response begun",
+            "protocol", "route", "requests", "ok", "rejected", "never sent", "refused", "ambiguous", "response begun",
             "cancelled", "sent", "executed", "late ms",
         ])
-        for wire in LedgerProtocol.allCases {
-            guard let row = rows[wire] else { continue }
+        let keys = LedgerProtocol.allCases.flatMap { wire in LedgerRoute.names.map { Key(wire: wire, route: $0) } }
+        for key in keys {
+            guard let row = rows[key] else { continue }
             let failed = [RequestProgress.neverSent, .refused, .ambiguous, .responseStarted].map { row.failed[$0] ?? 0 }
             let figures = [row.requests, row.ok, row.rejected] + failed + [row.cancelled, row.sent, row.executions]
-            table.add([wire.rawValue] + figures.map { "\($0)" } + ["\(row.slowest / 1_000_000)"])
+            table.add([key.wire.rawValue, key.route] + figures.map { "\($0)" } + ["\(row.slowest / 1_000_000)"])
         }
         let done = faults.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         var rules = TextTable(["violations of", "count"])

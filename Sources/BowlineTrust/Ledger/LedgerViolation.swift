@@ -1,6 +1,7 @@
 /// The rules of the ledger. Each case names what a run must never show.
 enum LedgerRule: String, Sendable, CaseIterable {
     case answeredNotExecuted = "answered, not executed"
+    case routeDiffers = "route differs"
     case foreignAnswer = "answer of another request"
     case wrongAnswer = "answer not as sent"
     case executedTwice = "executed twice"

@@ -135,9 +135,11 @@ async fn run(client: &Rc<Http>, work: &Work, in_flight: usize, count: usize, kep
 async fn measure(client: Rc<Http>, work: Work) -> usize {
     let kept = Rc::new(RefCell::new(Vec::with_capacity(work.count)));
     run(&client, &work, work.in_flight, work.warmup, None).await;
+    let resident = status_kibibytes("VmRSS:");
     let (start, processor) = (Instant::now(), processor_seconds());
     let outcome = run(&client, &work, work.in_flight, work.count, Some(kept.clone())).await;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), processor_seconds() - processor);
+    let peak = status_kibibytes("VmHWM:");
     let mut latencies = kept.borrow_mut();
     latencies.sort_unstable();
     let percentile = |share: f64| {
@@ -145,7 +147,7 @@ async fn measure(client: Rc<Http>, work: Work) -> usize {
     };
     println!(
         "{{\"client\": \"{NAME}\", \"requests\": {}, \"failed\": {}, \"bytes\": {}, \"seconds\": {seconds}, \"cpu\": {cpu}, \
-         \"p50\": {:.1}, \"p99\": {:.1}, \"p999\": {:.1}, \"max\": {:.1}, \"allocations\": null}}",
+         \"p50\": {:.1}, \"p99\": {:.1}, \"p999\": {:.1}, \"max\": {:.1}, \"allocations\": null, \"before\": {resident}, \"peak\": {peak}}}",
         work.count, outcome.failed, outcome.bytes, percentile(0.5), percentile(0.99), percentile(0.999), percentile(1.0)
     );
     outcome.failed
@@ -153,14 +155,14 @@ async fn measure(client: Rc<Http>, work: Work) -> usize {
 
 async fn hold_connections(client: Rc<Http>, work: Work) -> usize {
     let first = run(&client, &work, 1, 1, None).await;
-    let before = resident_kibibytes();
+    let before = status_kibibytes("VmRSS:");
     let rest = run(&client, &work, work.count, work.count, None).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let failed = first.failed + rest.failed;
     println!(
         "{{\"client\": \"{NAME}\", \"connections\": {}, \"failed\": {failed}, \"before\": {before}, \"after\": {}}}",
         work.count,
-        resident_kibibytes()
+        status_kibibytes("VmRSS:")
     );
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     failed
@@ -174,8 +176,9 @@ fn processor_seconds() -> f64 {
     now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
-fn resident_kibibytes() -> usize {
+/// A figure of the process's status in the kernel: VmRSS is the resident memory, VmHWM its peak.
+fn status_kibibytes(label: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(label));
     line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
 }

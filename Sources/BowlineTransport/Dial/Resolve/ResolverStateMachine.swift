@@ -1,4 +1,5 @@
-/// Decides when each look-up runs. There is one look-up per name, even if many dials wait for the name.
+/// Decides when each look-up runs. There is one look-up per query (a name and a family), even if many dials wait for its
+/// answer.
 ///
 /// A look-up is *queued* until a thread takes it, and *running* until the system has answered. A running look-up cannot
 /// be stopped. When its last waiter leaves, it is *abandoned*: its answer is dropped, unless a new waiter comes before
@@ -11,15 +12,15 @@
 /// | running | running | abandoned | – | absent, its waiters get the answer |
 /// | abandoned | running | – | – | absent |
 ///
-/// Names are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a
+/// Queries are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a
 /// time. Abandoned look-ups do not count against that limit. So if the look-up of one name hangs, it delays other names
 /// only while dials wait for that name. `Limits.threads` limits the threads for wanted and abandoned look-ups together.
 /// A thread is started when a look-up is queued and a new thread could take it at once. A thread ends when there is no
 /// look-up that it could take.
-struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
+struct ResolverStateMachine<Query: Hashable & Sendable, Waiter: Sendable>: ~Copyable {
     struct Limits {
-        /// How many wanted look-ups may run at a time.
-        var wanted = 16
+        /// How many wanted look-ups may run at a time. A dial makes two, one per family.
+        var wanted = 32
         /// How many threads there may be, including those of abandoned look-ups.
         var threads = 64
     }
@@ -50,9 +51,9 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     }
 
     private let limits: Limits
-    private var lookUps: [String: LookUp] = [:]
-    /// The names of the queued look-ups, the oldest first.
-    private var queue: [String] = []
+    private var lookUps: [Query: LookUp] = [:]
+    /// The queries of the queued look-ups, the oldest first.
+    private var queue: [Query] = []
     /// The number of threads, from the decision to start one until it ends.
     private(set) var threadCount = 0
     private(set) var runningCount = 0
@@ -72,47 +73,47 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
         return WaiterID(value: waitersMade)
     }
 
-    /// Records that a dial waits for the addresses of `name`.
-    mutating func wanted(_ name: String, by waiter: Waiter, _ id: WaiterID) -> Threads {
-        var lookUp = lookUps[name] ?? enqueue(name)
+    /// Records that a dial waits for the answer to `query`.
+    mutating func wanted(_ query: Query, by waiter: Waiter, _ id: WaiterID) -> Threads {
+        var lookUp = lookUps[query] ?? enqueue(query)
         if lookUp.isRunning, lookUp.waiters.isEmpty { abandonedCount -= 1 }
         lookUp.waiters[id] = waiter
-        lookUps[name] = lookUp
+        lookUps[query] = lookUp
         return startThreadIfDue()
     }
 
-    /// Records that a dial no longer waits for the addresses of `name`.
-    mutating func forgotten(_ name: String, _ id: WaiterID) -> Forgotten {
-        guard let waiter = lookUps[name]?.waiters.removeValue(forKey: id), let lookUp = lookUps[name] else {
+    /// Records that a dial no longer waits for the answer to `query`.
+    mutating func forgotten(_ query: Query, _ id: WaiterID) -> Forgotten {
+        guard let waiter = lookUps[query]?.waiters.removeValue(forKey: id), let lookUp = lookUps[query] else {
             return Forgotten()
         }
         guard lookUp.waiters.isEmpty else { return Forgotten(waiter: waiter) }
         if lookUp.isRunning {
             abandonedCount += 1
         } else {
-            lookUps[name] = nil
-            queue.removeAll { $0 == name }
+            lookUps[query] = nil
+            queue.removeAll { $0 == query }
         }
         return Forgotten(waiter: waiter, threads: startThreadIfDue())
     }
 
-    /// Returns the name for a free thread to look up; nil: no name waits, and the thread ends.
-    mutating func threadBecameFree() -> String? {
+    /// Returns the query that a free thread looks up; nil: no query waits, and the thread ends.
+    mutating func threadBecameFree() -> Query? {
         guard !queue.isEmpty, wantedRunning < limits.wanted else {
             threadCount -= 1
             return nil
         }
-        let name = queue.removeFirst()
-        lookUps[name]?.isRunning = true
+        let query = queue.removeFirst()
+        lookUps[query]?.isRunning = true
         runningCount += 1
-        return name
+        return query
     }
 
     /// Records that the system has answered. Returns the waiters for the answer, the oldest first. The thread then
     /// calls `threadBecameFree`.
-    mutating func lookUpEnded(_ name: String) -> [Waiter] {
-        guard let lookUp = lookUps[name], lookUp.isRunning else { return [] }
-        lookUps[name] = nil
+    mutating func lookUpEnded(_ query: Query) -> [Waiter] {
+        guard let lookUp = lookUps[query], lookUp.isRunning else { return [] }
+        lookUps[query] = nil
         runningCount -= 1
         if lookUp.waiters.isEmpty { abandonedCount -= 1 }
         return lookUp.inOrder
@@ -130,8 +131,8 @@ struct ResolverStateMachine<Waiter: Sendable>: ~Copyable {
     /// Threads that run no look-up. Each is about to ask for one.
     private var freeThreads: Int { threadCount - runningCount }
 
-    private mutating func enqueue(_ name: String) -> LookUp {
-        queue.append(name)
+    private mutating func enqueue(_ query: Query) -> LookUp {
+        queue.append(query)
         return LookUp()
     }
 

@@ -1,21 +1,23 @@
-internal import BowlineCore
+package import BowlineCore
 internal import BowlinePlatform
-internal import NIOCore
 
 /// Looks up host names with the system's resolver, on separate threads. So no event loop waits for a name, and a slow
 /// name does not delay others.
 ///
 /// All clients of the process share one system resolver and its look-ups: ``shared``. The resolver's threads end as
 /// soon as they have nothing to do. ``ResolverStateMachine`` decides how many look-ups run at a time and in which
-/// order. `localhost` and names that end in `.localhost` mean this machine and need no look-up (RFC 6761 §6.3).
+/// order. Answers are not kept here: ``AddressCache`` keeps them.
 package final class SystemResolver: ServiceResolver {
-    /// Looks up one name. Blocks until the answer is there.
-    package typealias LookUp = @Sendable (_ host: String) -> Result<ResolvedAddresses, NameLookupError>
+    /// Looks up the addresses of one name and one family. Blocks until the answer is there.
+    package typealias LookUp =
+        @Sendable (_ host: String, _ family: IPAddress.Family) -> Result<ResolvedAddresses, NameLookupError>
     /// Runs its argument on a new thread. Returns the system's reason if the thread could not be started; nil: the
     /// thread runs.
     package typealias StartThread = @Sendable (_ body: @escaping @Sendable () -> Void) -> String?
 
-    private typealias Machine = ResolverStateMachine<CheckedContinuation<ResolvedAddresses, any Error>>
+    private typealias Machine = ResolverStateMachine<
+        NameQuery, CheckedContinuation<ResolvedAddresses, any Error>
+    >
 
     private struct State: ~Copyable {
         var machine = Machine()
@@ -30,30 +32,30 @@ package final class SystemResolver: ServiceResolver {
 
     /// Makes a resolver. Tests replace the system with these arguments.
     package init(
-        lookUp: @escaping LookUp = SystemLookUp.addresses(of:),
+        lookUp: @escaping LookUp = SystemLookUp.addresses(of:_:),
         startThread: @escaping StartThread = PlatformThread.startDetached
     ) {
         self.lookUp = lookUp
         self.startThread = startThread
     }
 
-    /// Returns the addresses of `host`. If the task is cancelled, the call ends at once. The system's look-up may go
-    /// on.
-    package func resolve(_ host: String) async throws -> ResolvedAddresses {
-        if let addresses = Self.ownAddresses(of: host) { return addresses }
+    /// Returns the addresses of `host` that belong to `family`. If the task is cancelled, the call ends at once. The
+    /// system's look-up may go on.
+    package func resolve(_ host: String, _ family: IPAddress.Family) async throws -> ResolvedAddresses {
+        let query = NameQuery(host, family)
         let id = state.withLock { $0.machine.nextWaiterID() }
         // For the thread sanitizer: the runtime does not tell it when a continuation is resumed before the task awaits
         // it.
         defer { state.synchronize() }
         return try await withCancellableContinuation { continuation in
             let threads = state.withLock { state -> Machine.Threads? in
-                Task.isCancelled ? nil : state.machine.wanted(host, by: continuation, id)
+                Task.isCancelled ? nil : state.machine.wanted(query, by: continuation, id)
             }
             guard let threads else { return .failure(CancellationError()) }
             if threads == .startOne { addThread() }
             return nil
         } onCancel: {
-            let forgotten = state.withLock { $0.machine.forgotten(host, id) }
+            let forgotten = state.withLock { $0.machine.forgotten(query, id) }
             forgotten.waiter?.resume(throwing: CancellationError())
             if forgotten.threads == .startOne { addThread() }
         }
@@ -94,17 +96,10 @@ package final class SystemResolver: ServiceResolver {
 
     /// The body of each thread.
     private func run() {
-        while let host = state.withLock({ $0.machine.threadBecameFree() }) {
-            let answer = lookUp(host)
-            let waiters = state.withLock { $0.machine.lookUpEnded(host) }
+        while let query = state.withLock({ $0.machine.threadBecameFree() }) {
+            let answer = lookUp(query.host, query.family)
+            let waiters = state.withLock { $0.machine.lookUpEnded(query) }
             for waiter in waiters { waiter.resume(with: answer.mapError { $0 }) }
         }
-    }
-
-    private static func ownAddresses(of host: String) -> ResolvedAddresses? {
-        let name = host.utf8.last == UInt8(ascii: ".") ? host.dropLast() : Substring(host)
-        guard name == "localhost" || name.hasSuffix(".localhost") else { return nil }
-        let addresses = ["::1", "127.0.0.1"].compactMap { try? SocketAddress(ipAddress: $0, port: 0) }
-        return ResolvedAddresses(addresses)
     }
 }

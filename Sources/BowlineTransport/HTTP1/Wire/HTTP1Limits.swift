@@ -1,3 +1,5 @@
+internal import BowlineCore
+
 /// The limits of a response, which bound the memory and the work that a peer can cost us. When a response exceeds a
 /// limit, the connection closes.
 ///
@@ -24,4 +26,13 @@ package struct HTTP1Limits: Sendable, Hashable {
 
     /// Makes the default limits.
     package init() {}
+
+    /// Makes the limits of a client's connections.
+    init(_ options: ConnectionOptions) {
+        maximumHeadBytes = options.maximumHeadBytes
+        maximumFields = options.maximumFields
+        maximumTrailerBytes = options.maximumHeadBytes
+        maximumTrailerFields = options.maximumFields
+        maximumInformationalResponses = options.maximumInformational
+    }
 }

@@ -1,0 +1,315 @@
+internal import BowlineCore
+internal import BowlinePlatform
+internal import NIOCore
+internal import NIOPosix
+
+/// The steps *resolve* and *connect* of a dial: opens a socket to one of the target's addresses (RFC 8305).
+///
+/// ``ConnectStateMachine`` decides which address is tried when. This class resolves, opens sockets and keeps the timer.
+/// It ends once, with a connected channel or an error, and closes all other channels that it opened. All calls are on
+/// the event loop.
+// Safety: mutable state is touched on `eventLoop` only.
+final class ConnectStep: @unchecked Sendable {
+    /// Where to connect to.
+    enum Target: Sendable {
+        case socket(path: String)
+        case address(IPAddress, port: Int)
+        case name(String, port: Int)
+    }
+
+    private let target: Target
+    private let environment: TransportEnvironment
+    private let timer: LoopTimer
+    private let prepare: (any Channel) throws -> Void
+    private let resolved: () -> Void
+    private let completion: (Result<any Channel, any Error>) -> Void
+
+    private var machine = ConnectStateMachine()
+    private var resolve: ResolveStep?
+    private var wakeUp: LoopTimer.Cancellation?
+    /// The open channels, by attempt. A Unix domain socket has no attempt of the machine and the key 0.
+    private var channels: [Int: any Channel] = [:]
+    private var isOver = false
+    /// Whether effects of the machine are being applied.
+    private var isApplying = false
+    /// The attempt that has failed within the call that started it.
+    private var failedAtOnce: (ConnectStateMachine.Attempt, any Error)?
+    /// The result that `apply` reports when all effects are applied.
+    private var result: Result<any Channel, any Error>?
+    private let began: MonotonicInstant
+    /// When the first address was known; nil: not yet.
+    private var firstAddress: MonotonicInstant?
+
+    private var eventLoop: any EventLoop { timer.eventLoop }
+
+    /// - Parameters:
+    ///   - prepare: Prepares each channel before it connects.
+    ///   - resolved: Called when the first address of a name is known. Not called for an address or a socket's path.
+    ///   - completion: Called once on the loop, unless the step is cancelled before.
+    init(
+        _ target: Target, environment: TransportEnvironment, timer: LoopTimer,
+        prepare: @escaping (any Channel) throws -> Void,
+        resolved: @escaping () -> Void,
+        completion: @escaping (Result<any Channel, any Error>) -> Void
+    ) {
+        self.target = target
+        self.environment = environment
+        self.timer = timer
+        self.prepare = prepare
+        self.resolved = resolved
+        self.completion = completion
+        began = timer.now
+    }
+
+    /// Whether the target's addresses are still being looked up, and none is known.
+    var isResolving: Bool { resolve != nil && firstAddress == nil }
+
+    /// How long the name resolution took; nil: there was none.
+    var resolveDuration: Duration? {
+        guard case .name = target, let firstAddress else { return nil }
+        return began.duration(to: firstAddress)
+    }
+
+    /// How long the connect took, if it ends now.
+    func connectDuration(at now: MonotonicInstant) -> Duration {
+        (firstAddress ?? began).duration(to: now)
+    }
+
+    func start() {
+        switch target {
+        case .socket(let path):
+            open { $0.connect(unixDomainSocketPath: path) }
+        case .address(let address, let port):
+            firstAddress = began
+            apply(machine.begin(.addresses([address]), now: began), port: port)
+        case .name(let host, let port):
+            apply(machine.begin(.lookUps, now: began), port: port)
+            let resolve = ResolveStep(host, cache: environment.addresses, eventLoop: eventLoop) { family, answer in
+                self.found(family, answer, port: port)
+            }
+            self.resolve = resolve
+            resolve.start()
+        }
+    }
+
+    /// Ends the step and closes its channels.
+    func cancel() {
+        guard !isOver else { return }
+        end()
+    }
+
+    /// Records that the dial's limit has passed: the addresses that have not answered are tried last in the next dials.
+    func timedOut() {
+        guard !isOver else { return }
+        isOver = true
+        let now = timer.now
+        for attempt in machine.cancel().close { judge(attempt, at: now) }
+        end()
+    }
+
+    private func found(_ family: IPAddress.Family, _ answer: ResolveStep.Answer, port: Int) {
+        let now = timer.now
+        switch answer {
+        case .success(let addresses):
+            if let local = environment.options.connection.localAddress, local.family != family, !addresses.isEmpty {
+                apply(machine.lookUpFailed(family, DialFailure.otherFamily(local: local), now: now), port: port)
+                return
+            }
+            if firstAddress == nil, !addresses.isEmpty {
+                firstAddress = now
+                resolved()
+            }
+            let (ordered, recentlyFailed) = environment.addressHistory.ordered(addresses, now: now)
+            apply(machine.addressesFound(family, ordered, recentlyFailed: recentlyFailed, now: now), port: port)
+        case .failure(let error):
+            apply(machine.lookUpFailed(family, error, now: now), port: port)
+        }
+    }
+
+    /// Takes the actions of `effects`, and of the effects that follow from attempts that fail at once.
+    private func apply(_ effects: ConnectEffects, port: Int) {
+        guard !isOver else { return }
+        guard !isApplying else { preconditionFailure("effects are applied one after the other") }
+        var effects = effects
+        isApplying = true
+        while take(effects, port: port), let (attempt, error) = failedAtOnce {
+            failedAtOnce = nil
+            effects = recordFailure(of: attempt, error)
+        }
+        isApplying = false
+        if let result {
+            self.result = nil
+            completion(result)
+        }
+    }
+
+    /// - Returns: Whether the step continues. If not, `result` is set.
+    private func take(_ effects: ConnectEffects, port: Int) -> Bool {
+        switch effects.timer {
+        case nil: break
+        case .cancel: cancelWakeUp()
+        case .set(let id, let instant):
+            cancelWakeUp()
+            wakeUp = timer.schedule(at: instant) { [weak self] in
+                guard let self, !isOver else { return }
+                apply(machine.timerFired(id, now: timer.now), port: port)
+            }
+        }
+        // Set first: closing a channel reports the failure of its connect in the same call.
+        if effects.outcome != nil { isOver = true }
+        for attempt in effects.close { judge(attempt, at: timer.now) }
+        switch effects.outcome {
+        case nil:
+            if let attempt = effects.connect { open(attempt, port: port) }
+            return true
+        case .connected(let attempt):
+            environment.addressHistory.succeeded(attempt.address)
+            guard let channel = channels.removeValue(forKey: attempt.id.value) else {
+                preconditionFailure("an attempt that connected has a channel")
+            }
+            end(cancelsLookUps: false)
+            result = .success(channel)
+        case .failed(let failure):
+            if case .name(let host, _) = target { environment.addresses.expire(host) }
+            end()
+            result = .failure(failure)
+        }
+        return false
+    }
+
+    private func open(_ attempt: ConnectStateMachine.Attempt, port: Int) {
+        let future: EventLoopFuture<any Channel>
+        do {
+            let remote = try SocketAddress(attempt.address, port: port)
+            let local = try localAddress(for: attempt.address)
+            future = bootstrap(attempt.id.value, local: local).connect(to: remote)
+        } catch {
+            failed(attempt, error, port: port)
+            return
+        }
+        future.assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let channel):
+                guard !self.isOver else {
+                    channel.close(promise: nil)
+                    return
+                }
+                self.channels[attempt.id.value] = channel
+                self.apply(self.machine.attemptConnected(attempt.id), port: port)
+            case .failure(let error): self.failed(attempt, error, port: port)
+            }
+        }
+    }
+
+    private func failed(_ attempt: ConnectStateMachine.Attempt, _ error: any Error, port: Int) {
+        guard !isOver else { return }
+        // Not applied here: with many addresses that fail at once, the calls would be nested.
+        guard !isApplying else {
+            failedAtOnce = (attempt, error)
+            return
+        }
+        apply(recordFailure(of: attempt, error), port: port)
+    }
+
+    private func recordFailure(of attempt: ConnectStateMachine.Attempt, _ error: any Error) -> ConnectEffects {
+        channels[attempt.id.value] = nil
+        let error = localAddressFailure(error) ?? error
+        let kind = ConnectFailure.Kind(error)
+        let now = timer.now
+        // A failure of this machine says nothing about the address.
+        if kind != .resources, error is IOError { environment.addressHistory.failed(attempt.address, now: now) }
+        return machine.attemptFailed(attempt.id, error, kind, now: now)
+    }
+
+    /// Records that the address of an attempt that is closed may be bad: it did not answer within the delay after which
+    /// another address is tried.
+    private func judge(_ attempt: ConnectStateMachine.Attempt, at now: MonotonicInstant) {
+        channels.removeValue(forKey: attempt.id.value)?.close(promise: nil)
+        guard attempt.began.duration(to: now) >= ConnectStateMachine.attemptDelay else { return }
+        environment.addressHistory.failed(attempt.address, now: now)
+    }
+
+    /// Connects to a Unix domain socket: one attempt, without the machine.
+    private func open(_ connect: (ClientBootstrap) -> EventLoopFuture<any Channel>) {
+        connect(bootstrap(0, local: nil)).assumeIsolated().whenComplete { result in
+            guard !self.isOver else {
+                if case .success(let channel) = result { channel.close(promise: nil) }
+                return
+            }
+            self.channels[0] = nil
+            switch result {
+            case .success(let channel):
+                self.end()
+                self.completion(.success(channel))
+            case .failure(let error): self.fail(error)
+            }
+        }
+    }
+
+    private func bootstrap(_ attempt: Int, local: SocketAddress?) -> ClientBootstrap {
+        let bootstrap = ClientBootstrap(group: eventLoop)
+            // The dial's own timer limits the dial. The bootstrap's timeout must never fire before that timer.
+            .connectTimeout(.hours(24))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard !self.isOver else { throw DialFailure.cancelled }
+                    self.channels[attempt] = channel
+                    try self.prepare(channel)
+                }
+            }
+        guard let local else { return bootstrap }
+        return bootstrap.bind(to: local)
+    }
+
+    /// Returns the address of this machine from which the client connects; nil: the system chooses.
+    private func localAddress(for remote: IPAddress) throws -> SocketAddress? {
+        guard let local = environment.options.connection.localAddress else { return nil }
+        guard local.family == remote.family else { throw DialFailure.otherFamily(local: local) }
+        return try SocketAddress(local, port: 0)
+    }
+
+    /// Returns the failure if this machine does not have the local address; nil: the error has another cause.
+    private func localAddressFailure(_ error: any Error) -> DialFailure? {
+        guard let local = environment.options.connection.localAddress,
+            (error as? IOError)?.errnoCode == EADDRNOTAVAIL
+        else { return nil }
+        return .noLocalAddress(local)
+    }
+
+    private func fail(_ error: any Error) {
+        end()
+        completion(.failure(error))
+    }
+
+    /// - Parameter cancelsLookUps: Whether look-ups that still run end. After a success they go on, so that the client
+    ///   keeps their answers.
+    private func end(cancelsLookUps: Bool = true) {
+        isOver = true
+        cancelWakeUp()
+        if cancelsLookUps { resolve?.cancel() } else { resolve?.leave() }
+        resolve = nil
+        let open = channels.values
+        channels = [:]
+        for channel in open { channel.close(promise: nil) }
+    }
+
+    private func cancelWakeUp() {
+        wakeUp?()
+        wakeUp = nil
+    }
+}
+
+extension SocketAddress {
+    /// - Throws: ``NameLookupError`` if the address has a zone that is no interface of this machine.
+    fileprivate init(_ address: IPAddress, port: Int) throws {
+        do {
+            if address.zone != nil {
+                self = try SocketAddress(ipAddress: address.description, port: port)
+            } else {
+                self = try SocketAddress(packedIPAddress: ByteBuffer(bytes: address.bytes), port: port)
+            }
+        } catch {
+            throw NameLookupError(.unknownZone)
+        }
+    }
+}

@@ -1,0 +1,400 @@
+internal import BowlineCore
+internal import NIOCore
+internal import NIOSSL
+
+/// One dial: a sequence of steps that opens a connection over a ``Route``.
+///
+/// | step | code | only for |
+/// |---|---|---|
+/// | trust | ``TLSContext``: the trusted certificates, once per client | TLS |
+/// | resolve | ``ResolveStep``: the addresses of the host, or of the proxy | names |
+/// | connect | ``ConnectStep``: a socket to one of the addresses (RFC 8305) | all |
+/// | secure the proxy | ``SecureStep`` | TLS to the proxy |
+/// | tunnel | ``OpenTunnel``: CONNECT or SOCKS5 | proxies, except for `http` through an HTTP proxy |
+/// | secure | ``SecureStep`` | `https` |
+/// | negotiate | ``negotiated(_:_:)``: HTTP/1.1 or HTTP/2 (ALPN) | `https` |
+///
+/// The dial has one time limit for all steps (`timeouts.connect`), one cancellation and one place in the census. It ends
+/// once, with an error or with a channel that is ready for a connection's handler. It closes all other channels that it
+/// opened.
+// Safety: mutable state is touched on `eventLoop` only.
+final class Dial: @unchecked Sendable {
+    private let route: Route
+    private let environment: TransportEnvironment
+    private let timer: LoopTimer
+    private let events: ConnectionEvents?
+    private let completion: @Sendable (Result<Dialled, DialStepFailure>) -> Void
+
+    private var origin: Origin { route.origin }
+    private var eventLoop: any EventLoop { timer.eventLoop }
+
+    /// A channel that is ready for a connection's handlers, and its protocol.
+    struct Dialled: Sendable {
+        let channel: any Channel
+        let isHTTP2: Bool
+        let timings: DialTimings
+    }
+
+    /// The step that runs, for the error of a dial that takes too long.
+    private var step = DialStep.trust
+    private var isOver = false
+    private var timeout: LoopTimer.Cancellation?
+    private var resolveDuration: Duration?
+    private var connectDuration: Duration?
+    private var tunnelDuration: Duration?
+    private var tlsDuration: Duration?
+    private let began: MonotonicInstant
+    /// When the step that runs began.
+    private var stepBegan: MonotonicInstant
+    private var connect: ConnectStep?
+    /// The look-up of the origin's name, for a proxy that gets an address.
+    private var targetLookUp: ResolveStep?
+    private var targetDelay: LoopTimer.Cancellation?
+    /// The connected channel.
+    private var channel: (any Channel)?
+    /// The ticket of the load of the trust roots; nil: the dial does not wait for them.
+    private var roots: (TLSContext, SharedLoadTicket)?
+
+    /// Makes a dial and counts it in the census. The count drops when the dial ends, so the caller must start or cancel
+    /// it.
+    ///
+    /// - Parameter completion: Called once, on the loop.
+    init(
+        _ route: Route, environment: TransportEnvironment, timer: LoopTimer, events: ConnectionEvents?,
+        completion: @escaping @Sendable (Result<Dialled, DialStepFailure>) -> Void
+    ) {
+        self.route = route
+        self.environment = environment
+        self.timer = timer
+        self.events = events
+        self.completion = completion
+        began = timer.now
+        stepBegan = began
+        // Counted here and not in `start`, because the end of every dial reduces the count, even of a dial that was
+        // cancelled before its start.
+        environment.census.dialBegan()
+    }
+
+    /// Starts the dial.
+    func start() {
+        if eventLoop.inEventLoop { begin() } else { eventLoop.execute { self.begin() } }
+    }
+
+    /// Cancels the dial.
+    func cancel() {
+        if eventLoop.inEventLoop {
+            fail(DialFailure.cancelled)
+        } else {
+            eventLoop.execute { self.fail(DialFailure.cancelled) }
+        }
+    }
+
+    private func begin() {
+        guard !isOver else { return }
+        if let limit = environment.options.connectTimeout {
+            timeout = timer.schedule(at: timer.now.advanced(by: limit)) { [weak self] in self?.timedOut() }
+        }
+        trustProxy()
+    }
+
+    private func timedOut() {
+        if step == .resolve, connect?.isResolving == false { step = .connect }
+        connect?.timedOut()
+        fail(DialFailure.timedOut)
+    }
+
+    // MARK: trust
+
+    private func trustProxy() {
+        guard route.proxy?.kind == .https else {
+            trustOrigin(proxy: nil)
+            return
+        }
+        guard let tls = environment.proxyTLS else { preconditionFailure("the selection has said that it uses TLS") }
+        load(tls) { self.trustOrigin(proxy: $0) }
+    }
+
+    private func trustOrigin(proxy: NIOSSLContext?) {
+        guard origin.scheme == .https else {
+            openSocket(Trust(proxy: proxy, origin: nil))
+            return
+        }
+        if let failure = environment.tls.failure(of: origin.host) {
+            fail(failure)
+            return
+        }
+        load(environment.tls) { self.openSocket(Trust(proxy: proxy, origin: $0)) }
+    }
+
+    /// The contexts that make the TLS handlers. nil: no TLS there.
+    private struct Trust {
+        let proxy: NIOSSLContext?
+        let origin: NIOSSLContext?
+    }
+
+    /// Loads the trusted certificates, before the socket is opened: a peer does not wait for this.
+    private func load(_ tls: TLSContext, then next: @escaping @Sendable (NIOSSLContext) -> Void) {
+        let ticket = tls.whenLoaded(on: eventLoop) { result in
+            self.roots = nil
+            guard !self.isOver else { return }
+            switch result {
+            case .success(let context): next(context)
+            case .failure(let error): self.fail(error)
+            }
+        }
+        roots = ticket.map { (tls, $0) }
+    }
+
+    // MARK: resolve, connect
+
+    private func openSocket(_ trust: Trust) {
+        step = .resolve
+        let connect = ConnectStep(target, environment: environment, timer: timer) {
+            try self.prepare($0)
+        } resolved: {
+            self.events?.tell { $0.connectionResolved($1) }
+        } completion: {
+            self.connected($0, trust)
+        }
+        self.connect = connect
+        connect.start()
+    }
+
+    private var target: ConnectStep.Target {
+        if let proxy = route.proxy { return ConnectStep.Target(proxy.host, port: proxy.port) }
+        if let path = origin.socketPath { return .socket(path: path) }
+        return ConnectStep.Target(origin.host, port: origin.port)
+    }
+
+    /// Sets the channel's options. The bootstrap could set them, but would use 1.5 KiB for that while it dials.
+    private func prepare(_ channel: any Channel) throws {
+        environment.census.opened(channel)
+        guard let channel = channel.syncOptions else { throw ChannelError.operationUnsupported }
+        let options = environment.options.connection
+        try channel.setOption(
+            .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
+        )
+        // One read per event, so that the reader of a body already waits when the next chunk arrives. Without TLS,
+        // large buffers are fast. An idle channel keeps one buffer. Its size follows the size of the last responses.
+        try channel.setOption(.maxMessagesPerRead, value: 1)
+        let isTLS = route.isEncrypted
+        try channel.setOption(
+            .recvAllocator,
+            value: AdaptiveRecvByteBufferAllocator(
+                minimum: 64, initial: isTLS ? 2048 : 1024, maximum: isTLS ? 65_536 : 262_144
+            )
+        )
+        guard origin.socketPath == nil else { return }
+        try channel.setOption(.tcpOption(.tcp_nodelay), value: options.isNoDelay ? 1 : 0)
+        try channel.setOption(.socketOption(.so_keepalive), value: options.isKeepAlive ? 1 : 0)
+    }
+
+    private func connected(_ result: Result<any Channel, any Error>, _ trust: Trust) {
+        guard !isOver, let connect else { return }
+        let now = timer.now
+        resolveDuration = connect.resolveDuration
+        self.connect = nil
+        switch result {
+        case .failure(let error): fail(error)
+        case .success(let channel):
+            connectDuration = connect.connectDuration(at: now)
+            self.channel = channel
+            events?.tell { $0.connectionConnected($1) }
+            begin(.tunnel)
+            secureProxy(channel, trust)
+        }
+    }
+
+    // MARK: tunnel
+
+    private func secureProxy(_ channel: any Channel, _ trust: Trust) {
+        guard let proxy = route.proxy, let context = trust.proxy, let tls = environment.proxyTLS else {
+            openTunnel(channel, trust)
+            return
+        }
+        secure(channel, tls, context, host: proxy.host) { _ in self.openTunnel(channel, trust) }
+    }
+
+    private func openTunnel(_ channel: any Channel, _ trust: Trust) {
+        guard let proxy = route.proxy else {
+            secureOrigin(channel, trust)
+            return
+        }
+        guard route.needsTunnel else {
+            tunnelDuration = proxy.kind == .https ? duration() : nil
+            secureOrigin(channel, trust)
+            return
+        }
+        guard proxy.kind == .socks5, !proxy.resolvesNames, !origin.isIPAddress else {
+            openTunnel(channel, trust, proxy, to: IPAddress(origin.host))
+            return
+        }
+        lookUpTarget { address in self.openTunnel(channel, trust, proxy, to: address) }
+    }
+
+    /// Finds one address of the origin, for a SOCKS proxy that does not resolve names. An IPv4 address is preferred,
+    /// because more proxies have a route to it: an IPv6 address that is found first waits a little for it.
+    private func lookUpTarget(then next: @escaping (IPAddress) -> Void) {
+        let begunStep = step
+        step = .resolveTarget
+        func use(_ address: IPAddress) {
+            guard targetLookUp != nil else { return }
+            endTargetLookUp()
+            step = begunStep
+            next(address)
+        }
+        var found: [IPAddress.Family: ResolveStep.Answer] = [:]
+        let lookUp = ResolveStep(origin.host, cache: environment.addresses, eventLoop: eventLoop) { family, answer in
+            found[family] = answer
+            let addresses = found.mapValues { (try? $0.get()) ?? [] }
+            if let address = addresses[.v4]?.first {
+                use(address)
+            } else if let address = addresses[.v6]?.first {
+                if found[.v4] != nil { use(address) } else { self.targetDelay = self.delay { use(address) } }
+            } else if let v4 = found[.v4], let v6 = found[.v6] {
+                self.endTargetLookUp()
+                self.fail(Self.failure(v4) ?? Self.failure(v6) ?? NameLookupError(.noAddress))
+            }
+        }
+        targetLookUp = lookUp
+        lookUp.start()
+    }
+
+    private static func failure(_ answer: ResolveStep.Answer) -> (any Error)? {
+        if case .failure(let error) = answer { error } else { nil }
+    }
+
+    /// Runs `action` after the resolution delay of RFC 8305.
+    private func delay(_ action: @escaping () -> Void) -> LoopTimer.Cancellation {
+        let run = NIOLoopBound(action, eventLoop: eventLoop)
+        let instant = timer.now.advanced(by: ConnectStateMachine.resolutionDelay)
+        return timer.schedule(at: instant) { run.value() }
+    }
+
+    private func endTargetLookUp() {
+        targetLookUp?.cancel()
+        targetLookUp = nil
+        targetDelay?()
+        targetDelay = nil
+    }
+
+    private func openTunnel(_ channel: any Channel, _ trust: Trust, _ proxy: Proxy, to address: IPAddress?) {
+        let target = TunnelTarget(host: origin.host, port: origin.port, address: address)
+        OpenTunnel.begin(
+            on: channel, to: target, through: proxy, options: environment.options.connection
+        ) { result in
+            guard !self.isOver else { return }
+            switch result {
+            case .success:
+                self.tunnelDuration = self.duration()
+                self.events?.tell { $0.connectionTunnelled($1) }
+                self.secureOrigin(channel, trust)
+            case .failure(let error): self.fail(error)
+            }
+        }
+    }
+
+    // MARK: secure
+
+    private func secureOrigin(_ channel: any Channel, _ trust: Trust) {
+        guard let context = trust.origin else {
+            ready(channel, isHTTP2: environment.options.http2.negotiation == .http2Only && !route.isForwarded)
+            return
+        }
+        begin(.secure)
+        secure(channel, environment.tls, context, host: nil) { secured in
+            self.tlsDuration = self.duration()
+            self.negotiated(secured, channel)
+        }
+    }
+
+    /// - Parameter host: The host of the proxy; nil: the origin.
+    private func secure(
+        _ channel: any Channel, _ tls: TLSContext, _ context: NIOSSLContext, host: String?,
+        then next: @escaping (SecureStep.Secured) -> Void
+    ) {
+        SecureStep.begin(on: channel, host: host ?? origin.host, tls, context) { result in
+            guard !self.isOver else { return }
+            switch result {
+            case .success(let secured): next(secured)
+            case .failure(let error): self.fail(error)
+            }
+        }
+    }
+
+    // MARK: negotiate
+
+    /// Ends the dial when ALPN has chosen the protocol (RFC 7301). Without TLS, the protocol is known before.
+    private func negotiated(_ secured: SecureStep.Secured, _ channel: any Channel) {
+        let negotiation = environment.options.http2.negotiation
+        switch secured.protocolName {
+        case "h2" where negotiation != .http1Only:
+            // RFC 9113 §9.2.1. The peer may have asked already.
+            if environment.tls.mayRenegotiate, !secured.boundary.forbidRenegotiation() {
+                fail(TLSFailure(.renegotiation))
+            } else {
+                ready(channel, isHTTP2: true)
+            }
+        case nil, "", "http/1.1":
+            guard negotiation != .http2Only else {
+                fail(DialFailure.http2NotOffered)
+                return
+            }
+            ready(channel, isHTTP2: false)
+        default: fail(DialFailure.unexpectedProtocol)
+        }
+    }
+
+    private func ready(_ channel: any Channel, isHTTP2: Bool) {
+        guard channel.isActive else {
+            fail(DialFailure.closedEarly)
+            return
+        }
+        if origin.scheme == .https { events?.tell { $0.connectionSecured($1) } }
+        let timings = DialTimings(
+            total: began.duration(to: timer.now), resolve: resolveDuration, connect: connectDuration,
+            tunnel: tunnelDuration, tls: tlsDuration)
+        end(.success(Dialled(channel: channel, isHTTP2: isHTTP2, timings: timings)))
+    }
+
+    // MARK: the sequence
+
+    private func begin(_ step: DialStep) {
+        self.step = step
+        stepBegan = timer.now
+    }
+
+    /// How long the step has taken.
+    private func duration() -> Duration { stepBegan.duration(to: timer.now) }
+
+    private func fail(_ error: any Error) {
+        end(.failure(DialStepFailure(cause: error, step: step)))
+    }
+
+    private func end(_ result: Result<Dialled, DialStepFailure>) {
+        guard !isOver else { return }
+        isOver = true
+        timeout?()
+        timeout = nil
+        connect?.cancel()
+        connect = nil
+        endTargetLookUp()
+        if let (tls, ticket) = roots { tls.forget(ticket) }
+        roots = nil
+        if case .failure = result { channel?.close(promise: nil) }
+        channel = nil
+        environment.census.dialEnded()
+        completion(result)
+    }
+}
+
+extension ConnectStep.Target {
+    /// - Parameter host: A name, or an IP address without brackets.
+    init(_ host: String, port: Int) {
+        if let address = IPAddress(host) {
+            self = .address(address, port: port)
+        } else {
+            self = .name(host, port: port)
+        }
+    }
+}

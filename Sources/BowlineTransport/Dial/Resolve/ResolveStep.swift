@@ -1,0 +1,70 @@
+internal import BowlineCore
+internal import NIOCore
+
+/// The first step of a dial to a host name: finds the addresses of both families in parallel.
+///
+/// Addresses that the cache has are reported before ``start()`` returns, without a task. All calls are on the event
+/// loop.
+// Safety: mutable state is touched on `eventLoop` only.
+final class ResolveStep: @unchecked Sendable {
+    typealias Answer = Result<[IPAddress], any Error>
+
+    private let host: String
+    private let cache: AddressCache
+    private let eventLoop: any EventLoop
+    private let report: (IPAddress.Family, Answer) -> Void
+    private var tasks: [Task<Void, Never>] = []
+    private var isOver = false
+
+    /// - Parameter report: Called once for each family, on the loop, unless the step is cancelled before.
+    init(
+        _ host: String, cache: AddressCache, eventLoop: any EventLoop,
+        report: @escaping (IPAddress.Family, Answer) -> Void
+    ) {
+        self.host = host
+        self.cache = cache
+        self.eventLoop = eventLoop
+        self.report = report
+    }
+
+    func start() {
+        for family in [IPAddress.Family.v6, .v4] { start(family) }
+    }
+
+    private func start(_ family: IPAddress.Family) {
+        guard !isOver else { return }
+        if let addresses = cache.cached(host, family) {
+            report(family, .success(addresses))
+            return
+        }
+        tasks.append(
+            // Detached: the task-local values of a request are not the resolver's business.
+            Task.detached { [host, cache, eventLoop] in
+                let answer: Answer
+                do {
+                    answer = .success(try await cache.resolve(host, family))
+                } catch {
+                    answer = .failure(error)
+                }
+                eventLoop.execute { self.finish(family, answer) }
+            })
+    }
+
+    private func finish(_ family: IPAddress.Family, _ answer: Answer) {
+        guard !isOver else { return }
+        report(family, answer)
+    }
+
+    /// Ends the step and its look-ups. Later answers are dropped.
+    func cancel() {
+        isOver = true
+        for task in tasks { task.cancel() }
+        tasks = []
+    }
+
+    /// Ends the step, but not its look-ups: the cache keeps their answers for later dials.
+    func leave() {
+        isOver = true
+        tasks = []
+    }
+}
