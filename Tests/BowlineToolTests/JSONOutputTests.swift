@@ -80,10 +80,10 @@ struct JSONOutputTests {
     }
 
     @Test("A connection through a proxy names the proxy; for people, only with -v")
-    func proxy() {
+    func proxy() throws {
         var outcome = Self.outcome()
         outcome.response?.connection = ConnectionFacts(
-            id: 1, isReused: false, requests: 1, peer: "127.0.0.1:3128", proxy: "http://127.0.0.1:3128",
+            id: 1, isReused: false, requests: 1, peer: "127.0.0.1:3128", proxy: try Proxy("http://127.0.0.1:3128"),
             protocolVersion: .http2, stream: 1
         )
         let object = #""connection":{"id":1,"reused":false,"requests":1,"stream":1,"proxy":"http://127.0.0.1:3128"},"#

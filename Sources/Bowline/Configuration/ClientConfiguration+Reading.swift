@@ -144,7 +144,7 @@
         private static var proxyKnob: ConfigurationKnob {
             .custom("proxy", isSecret: true) { configuration, found in
                 let text = try found.text()
-                do {
+                do throws(Proxy.Malformed) {
                     configuration.proxy = try ProxyChoice(configured: text)
                 } catch {
                     throw Unreadable(reason: error.reason)

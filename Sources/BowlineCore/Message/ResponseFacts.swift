@@ -74,21 +74,22 @@ public struct ConnectionFacts: Sendable, Hashable {
     public let peer: String
     /// The proxy, such as `http://proxy.example:3128`, without credentials; nil: the connection is direct. With a proxy,
     /// ``peer`` is the proxy's address.
-    public let proxy: String?
+    public var proxy: String? { route?.description }
+    package let route: Proxy?
     /// The protocol that was spoken.
     public let protocolVersion: ProtocolVersion
     /// The number of the HTTP/2 stream (RFC 9113 §5.1.1); nil: the connection does not use HTTP/2.
     public let stream: Int?
 
     package init(
-        id: Int, isReused: Bool, requests: Int, peer: String, proxy: String? = nil, protocolVersion: ProtocolVersion,
+        id: Int, isReused: Bool, requests: Int, peer: String, proxy: Proxy? = nil, protocolVersion: ProtocolVersion,
         stream: Int? = nil
     ) {
         self.id = id
         self.isReused = isReused
         self.requests = requests
         self.peer = peer
-        self.proxy = proxy
+        route = proxy
         self.protocolVersion = protocolVersion
         self.stream = stream
     }

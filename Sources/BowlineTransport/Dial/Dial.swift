@@ -166,14 +166,20 @@ final class Dial: @unchecked Sendable {
         return ConnectStep.Target(origin.host, port: origin.port)
     }
 
+    /// SwiftNIO's own high water mark of a channel. Its low water mark is half of it.
+    private static let defaultWriteBufferLimit = 65_536
+
     /// Sets the channel's options. The bootstrap could set them, but would use 1.5 KiB for that while it dials.
     private func prepare(_ channel: any Channel) throws {
         environment.census.opened(channel)
         guard let channel = channel.syncOptions else { throw ChannelError.operationUnsupported }
         let options = environment.options.connection
-        try channel.setOption(
-            .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
-        )
+        // Each option costs about 3,000 instructions, so SwiftNIO's own default is not set again.
+        if options.writeBufferLimit != Self.defaultWriteBufferLimit {
+            try channel.setOption(
+                .writeBufferWaterMark, value: .init(low: options.writeBufferLimit / 2, high: options.writeBufferLimit)
+            )
+        }
         // One read per event, so that the reader of a body already waits when the next chunk arrives. Without TLS,
         // large buffers are fast. An idle channel keeps one buffer. Its size follows the size of the last responses.
         try channel.setOption(.maxMessagesPerRead, value: 1)

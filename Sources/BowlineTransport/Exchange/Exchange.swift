@@ -275,7 +275,7 @@ final class Exchange: Sendable {
             isReused: lease.isReused,
             requests: lease.uses,
             peer: connection.peer,
-            proxy: connection.proxy?.description,
+            proxy: connection.proxy,
             protocolVersion: version,
             stream: stream
         )
