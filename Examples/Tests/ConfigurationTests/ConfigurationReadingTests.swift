@@ -14,7 +14,7 @@ struct ConfigurationReadingTests {
         "middleware.perAttempt", "tls.verifyPeer", "clock", "random", "authentication",
         "telemetry.logger", "telemetry.events", "fields", "encoder", "decoder",
         "fields", "encoder", "decoder", "authentication",
-        "telemetry.logger", "telemetry.events",
+        "telemetry.logger", "telemetry.events", "resolver",
     ]
     /// A knob that only code sets, so that the environment alone never makes a program write secrets.
     private let onlyInCode: Set<String> = ["tls.keyLog"]
