@@ -13,8 +13,7 @@ struct ConfigurationReadingTests {
         "retry.onDecision", "retry.shouldRetry", "retry.backoff.custom", "middleware.perCall",
         "middleware.perAttempt", "tls.verifyPeer", "clock", "random", "authentication",
         "telemetry.logger", "telemetry.events", "fields", "encoder", "decoder",
-        "fields", "encoder", "decoder", "authentication",
-        "telemetry.logger", "telemetry.events", "resolver",
+        "resolver",
     ]
     /// A knob that only code sets, so that the environment alone never makes a program write secrets.
     private let onlyInCode: Set<String> = ["tls.keyLog"]
