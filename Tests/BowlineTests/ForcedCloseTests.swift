@@ -10,7 +10,7 @@ struct ForcedCloseTests {
         case deadline, secondShutdown, cancelledShutdown
 
         /// Closes the client by force in this way.
-        func strike(_ client: ServiceClient) async throws -> ShutdownReport {
+        func shutDown(_ client: ServiceClient) async throws -> ShutdownReport {
             if self == .deadline { return await client.shutdown(within: .zero) }
             // Long enough to differ from a forced close, and short enough for a fault to fail the test soon.
             let first = Task { await client.shutdown(within: .seconds(30)) }
@@ -44,7 +44,7 @@ struct ForcedCloseTests {
             try await eventually("the lease") { transport.snapshot().active == 1 && executor.heldCount > 0 }
             // The client has a connection when the kernel has it; the server may take a moment to accept it.
             try await server.waitForConnections(count: 1)
-            let report = try await force.strike(client)
+            let report = try await force.shutDown(client)
             #expect(report.forced.map(\.target) == ["/victim"])
             #expect(report.connectionsClosed == 1)
             #expect(transport.openChannels == 0)
@@ -82,7 +82,7 @@ struct ForcedCloseTests {
             gate.open()
             _ = try await first.value
             try await eventually("the hand-over") { transport.snapshot().active == 1 && executor.heldCount > 0 }
-            _ = try await force.strike(client)
+            _ = try await force.shutDown(client)
             #expect(transport.openChannels == 0)
             executor.release()
             try await expectForciblyClosed(task, isReused: true)

@@ -1,7 +1,7 @@
 internal import BowlineCore
 
 /// Returns the proxy for a request: ``ProxyChoice`` with the variables of the environment read.
-struct ProxySelection: Sendable {
+final class ProxySelection: Sendable {
     private enum Rule: Sendable {
         case direct
         case environment(EnvironmentProxies)
