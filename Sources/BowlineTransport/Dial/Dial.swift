@@ -142,7 +142,8 @@ final class Dial: @unchecked Sendable {
             case .failure(let error): self.fail(error)
             }
         }
-        roots = ticket.map { (tls, $0) }
+        // nil: the callback has run, and may have set the ticket of the next load.
+        if let ticket { roots = (tls, ticket) }
     }
 
     // MARK: resolve, connect
