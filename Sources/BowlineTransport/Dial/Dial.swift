@@ -110,7 +110,11 @@ final class Dial: @unchecked Sendable {
             trustOrigin(proxy: nil)
             return
         }
-        guard let tls = environment.proxyTLS else { preconditionFailure("the selection has said that it uses TLS") }
+        // There is TLS for proxies if the client's configuration may choose such a proxy.
+        guard let tls = environment.proxyTLS else {
+            fail(ServiceError(.invalidConfiguration, "proxy: the client was made without a proxy over TLS"))
+            return
+        }
         load(tls) { self.trustOrigin(proxy: $0) }
     }
 

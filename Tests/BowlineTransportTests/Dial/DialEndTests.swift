@@ -64,7 +64,7 @@ struct DialEndTests {
         var options = TransportOptions()
         options.tls.trustRoots = .pem(TestCertificates.authority)
         options.resolver = FixedAddresses(["api.test": [try #require(IPAddress("127.0.0.1"))]], otherwise: nil)
-        options.proxy = .http("http://api.test")
+        options.proxy = .https("https://api.test")
         return try PooledTransport(options: options)
     }
 
