@@ -32,8 +32,8 @@ final class ConnectStep: @unchecked Sendable {
     private var isOver = false
     /// Whether effects of the machine are being applied.
     private var isApplying = false
-    /// The attempt that has failed within the call that started it.
-    private var failedAtOnce: (ConnectStateMachine.Attempt, any Error)?
+    /// The attempt that has ended within the call that started it.
+    private var endedAtOnce: (ConnectStateMachine.Attempt, Result<any Channel, any Error>)?
     /// The result that `apply` reports when all effects are applied.
     private var result: Result<any Channel, any Error>?
     private let began: MonotonicInstant
@@ -126,15 +126,14 @@ final class ConnectStep: @unchecked Sendable {
         }
     }
 
-    /// Takes the actions of `effects`, and of the effects that follow from attempts that fail at once.
+    /// Takes the actions of `effects`, and of the effects that follow from attempts that end at once.
     private func apply(_ effects: ConnectEffects, port: Int) {
         guard !isOver else { return }
-        guard !isApplying else { preconditionFailure("effects are applied one after the other") }
         var effects = effects
         isApplying = true
-        while take(effects, port: port), let (attempt, error) = failedAtOnce {
-            failedAtOnce = nil
-            effects = recordFailure(of: attempt, error)
+        while take(effects, port: port), let (attempt, end) = endedAtOnce {
+            endedAtOnce = nil
+            effects = record(end, of: attempt)
         }
         isApplying = false
         if let result {
@@ -184,35 +183,40 @@ final class ConnectStep: @unchecked Sendable {
             let local = try localAddress(for: attempt.address)
             future = bootstrap(attempt.id.value, local: local).connect(to: remote)
         } catch {
-            failed(attempt, error, port: port)
+            ended(attempt, .failure(error), port: port)
             return
         }
-        future.assumeIsolated().whenComplete { result in
-            switch result {
-            case .success(let channel):
-                guard !self.isOver else {
-                    channel.close(promise: nil)
-                    return
-                }
-                self.channels[attempt.id.value] = channel
-                self.apply(self.machine.attemptConnected(attempt.id), port: port)
-            case .failure(let error): self.failed(attempt, error, port: port)
-            }
-        }
+        future.assumeIsolated().whenComplete { self.ended(attempt, $0, port: port) }
     }
 
-    private func failed(_ attempt: ConnectStateMachine.Attempt, _ error: any Error, port: Int) {
-        guard !isOver else { return }
-        // Not applied here: with many addresses that fail at once, the calls would be nested.
-        guard !isApplying else {
-            failedAtOnce = (attempt, error)
+    private func ended(_ attempt: ConnectStateMachine.Attempt, _ end: Result<any Channel, any Error>, port: Int) {
+        guard !isOver else {
+            if case .success(let channel) = end { channel.close(promise: nil) }
             return
         }
-        apply(recordFailure(of: attempt, error), port: port)
+        // A connect may end within the call that starts it. It is not applied here: with many addresses that fail at
+        // once, the calls would be nested.
+        guard !isApplying else {
+            endedAtOnce = (attempt, end)
+            return
+        }
+        apply(record(end, of: attempt), port: port)
+    }
+
+    private func record(
+        _ end: Result<any Channel, any Error>, of attempt: ConnectStateMachine.Attempt
+    ) -> ConnectEffects {
+        switch end {
+        case .success(let channel):
+            channels[attempt.id.value] = channel
+            return machine.attemptConnected(attempt.id)
+        case .failure(let error):
+            channels[attempt.id.value] = nil
+            return recordFailure(of: attempt, error)
+        }
     }
 
     private func recordFailure(of attempt: ConnectStateMachine.Attempt, _ error: any Error) -> ConnectEffects {
-        channels[attempt.id.value] = nil
         let error = localAddressFailure(error) ?? error
         let kind = ConnectFailure.Kind(error)
         let now = timer.now

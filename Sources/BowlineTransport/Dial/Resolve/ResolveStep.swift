@@ -12,9 +12,9 @@ final class ResolveStep: @unchecked Sendable {
     private let host: String
     private let cache: AddressCache
     private let eventLoop: any EventLoop
-    private let report: (IPAddress.Family, Answer) -> Void
+    /// nil: the step is over. A look-up that goes on keeps this step, but not the dial.
+    private var report: ((IPAddress.Family, Answer) -> Void)?
     private var tasks: [Task<Void, Never>] = []
-    private var isOver = false
 
     /// - Parameter report: Called once for each family, on the loop, unless the step is cancelled before.
     init(
@@ -32,7 +32,7 @@ final class ResolveStep: @unchecked Sendable {
     }
 
     private func start(_ family: IPAddress.Family) {
-        guard !isOver else { return }
+        guard let report else { return }
         if let addresses = cache.cached(host, family) {
             report(family, .success(addresses))
             return
@@ -51,20 +51,19 @@ final class ResolveStep: @unchecked Sendable {
     }
 
     private func finish(_ family: IPAddress.Family, _ answer: Answer) {
-        guard !isOver else { return }
-        report(family, answer)
+        report?(family, answer)
     }
 
     /// Ends the step and its look-ups. Later answers are dropped.
     func cancel() {
-        isOver = true
+        report = nil
         for task in tasks { task.cancel() }
         tasks = []
     }
 
     /// Ends the step, but not its look-ups: the cache keeps their answers for later dials.
     func leave() {
-        isOver = true
+        report = nil
         tasks = []
     }
 }
