@@ -37,7 +37,6 @@ struct ProxyFailureTests {
         (.unusableName, "must have 1 to 255 bytes"),
         (.credentialsTooLong, "must have at most 255 bytes each"),
         (.connectionBroke("reset"), "broke: reset"),
-        (.timedOut, "did not open the tunnel within timeouts.connect"),
     ]
 
     @Test("Each failure has a short message that names the proxy and is printable", arguments: rows.indices)

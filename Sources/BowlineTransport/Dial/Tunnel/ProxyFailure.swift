@@ -35,8 +35,6 @@ package enum ProxyFailure: Error, Sendable, Hashable {
     case credentialsTooLong
     /// The connection to the proxy broke. The text is the system's or the TLS library's, bounded and printable.
     case connectionBroke(String)
-    /// The proxy did not open the tunnel in time.
-    case timedOut
 
     /// Makes the failure for an error of the connection to the proxy.
     init(connectionError error: any Error) {
@@ -83,7 +81,6 @@ package enum ProxyFailure: Error, Sendable, Hashable {
         case .unusableName: return "the host's name must have 1 to 255 bytes for \(proxy)"
         case .credentialsTooLong: return "user and password for \(proxy) must have at most 255 bytes each"
         case .connectionBroke(let text): return "the connection to \(proxy) broke: \(text)"
-        case .timedOut: return "\(proxy) did not open the tunnel within timeouts.connect"
         }
     }
 
