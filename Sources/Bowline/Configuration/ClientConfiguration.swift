@@ -10,6 +10,9 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     public var timeouts = Timeouts()
     /// When a failed request is retried.
     public var retry = RetryOptions()
+    /// Gates, hedges and balancing: how the client behaves while a service is slow, overloaded or down. Default: all
+    /// off. See `Docs/Resilience.md`.
+    public var resilience = ResilienceOptions()
     /// Whether and how redirects are followed.
     public var redirect = RedirectOptions()
     /// Whether response bodies are decoded.
@@ -110,7 +113,7 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
 
     /// Returns all problems of the configuration; empty: it is valid.
     public func problems() -> [ConfigurationProblem] {
-        timeoutProblems() + retry.problems(at: "retry") + redirect.problems(at: "redirect")
+        timeoutProblems() + retry.problems(at: "retry") + resilienceProblems() + redirect.problems(at: "redirect")
             + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
             + connection.problems(at: "connection")
             + http2.problems(at: "http2") + tls.problems(at: "tls") + proxy.problems(at: "proxy")
@@ -121,6 +124,14 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         var reconciled = self
         reconciled.reconcileLimits()
         return reconciled.timeouts.problems(at: "timeouts")
+    }
+
+    private func resilienceProblems() -> [ConfigurationProblem] {
+        var problems = resilience.problems(at: "resilience")
+        if case .after(let delay)? = resilience.hedging?.delay, let total = timeouts.total, delay >= total {
+            problems.append(ConfigurationProblem("resilience.hedging.delay", "must be less than timeouts.total"))
+        }
+        return problems
     }
 
     private func userAgentProblems() -> [ConfigurationProblem] {
@@ -175,7 +186,7 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
         return Mirror(
             self,
             children: [
-                "timeouts": timeouts, "retry": retry, "redirect": redirect, "decompression": decompression,
+                "timeouts": timeouts, "retry": retry, "resilience": resilience, "redirect": redirect, "decompression": decompression,
                 "makesIdempotencyKeys": makesIdempotencyKeys, "authentication": authentication as Any,
                 "authenticatedOrigins": authenticatedOrigins, "pool": pool, "connection": connection,
                 "http2": http2, "tls": tls, "proxy": proxy,

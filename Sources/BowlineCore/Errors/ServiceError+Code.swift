@@ -109,4 +109,16 @@ extension ServiceError.Code {
     /// The request got no credentials: the source of tokens threw an error (`underlying`) or took too long, or another
     /// authenticator threw an error.
     public static let authenticationFailed = Self(rawValue: "authenticationFailed")
+
+    /// The rate gate refused the attempt: its wait would be too long, or the service has asked for a pause
+    /// (`Retry-After`). Nothing was sent. ``ServiceError/retryAfter`` says when to come back.
+    public static let rateLimited = Self(rawValue: "rateLimited")
+    /// The concurrency gate refused the attempt: too many attempts wait, or the wait would be too long. Nothing was
+    /// sent.
+    public static let concurrencyLimited = Self(rawValue: "concurrencyLimited")
+    /// The circuit breaker refused the attempt, because most recent attempts have failed. Nothing was sent.
+    /// ``ServiceError/retryAfter`` says when the next probe may go.
+    public static let circuitOpen = Self(rawValue: "circuitOpen")
+    /// There was no endpoint to send the attempt to within `timeouts.poolAcquire`: the list of endpoints is empty.
+    public static let noEndpoint = Self(rawValue: "noEndpoint")
 }

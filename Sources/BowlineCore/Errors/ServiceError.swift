@@ -53,6 +53,10 @@ public struct ServiceError: Error, Sendable {
     /// How many times the transport resent the last attempt, because a reused connection was dead or the peer refused
     /// the request.
     public var resends = 0
+    /// The gate that refused the attempt; nil: no gate refused it.
+    public var refusal: GateRefusal?
+    /// After which time the client may try again, as the gate or the service said; nil: not known.
+    public var retryAfter: Duration? { refusal?.retryAfter }
     /// Whether an authenticator failed for a temporary reason: another attempt may get credentials.
     package var isTemporary = false
 

@@ -16,6 +16,10 @@ public struct RequestContext: Sendable {
     /// client's own fields. Set only if the client has such fields and user middleware.
     package var callerChoseOtherOrigin = false
 
+    /// Where the attempt goes, if a balancer has chosen, and whether it is a hedge; nil: the transport chooses, and the
+    /// attempt is no hedge. One reference, because few attempts have it.
+    package var placement: AttemptPlacement?
+
     package init(deadline: Deadline?, attempt: Int = 1, timeouts: Timeouts, call: CallRecord) {
         self.deadline = deadline
         self.attempt = attempt

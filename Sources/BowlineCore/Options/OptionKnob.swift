@@ -82,6 +82,8 @@ package struct DurationRange: Sendable {
         text: "> 0", reason: "must be greater than zero (nil for no limit)", contains: { $0 > .zero })
     package static let notNegative = DurationRange(
         text: "≥ 0", reason: "must not be negative", contains: { $0 >= .zero })
+    static let slidingWindow = DurationRange(
+        text: "1 s…300 s", reason: "must be 1 s to 300 s", contains: { $0 >= .seconds(1) && $0 <= .seconds(300) })
 
     func problems(of value: Duration, at path: String) -> [ConfigurationProblem] {
         contains(value) ? [] : [ConfigurationProblem(path, reason)]

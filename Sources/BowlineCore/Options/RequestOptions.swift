@@ -38,6 +38,17 @@ public struct RequestOptions: Sendable, ConfigurableOptions {
     /// The text for the target in spans, log lines, events and a shutdown's report, for example `users/{id}`; nil: the
     /// path without its query. Default nil.
     public var targetTemplate: String?
+    /// How the request is treated while it waits for the concurrency limit. Default `.normal`.
+    public var priority: RequestPriority = .normal
+    /// The name of the request's own gates within its origin, for an API that fails or is limited by itself; nil: the
+    /// gates of the origin. Use few names: each one has its own state and metrics. Default nil.
+    public var policyScope: String?
+    /// Whether and when hedges are sent, in place of the client's `resilience.hedging`. Default `.inherited`.
+    public var hedging: LimitOverride<HedgingOptions> = .inherited
+    /// Makes a response from the error of a call that failed, after all retries; nil: the call throws the error.
+    /// Called in the call's task, with any `ServiceError`, not with cancellations. What it throws replaces the error.
+    /// Telemetry shows that the response is a fallback. Default nil.
+    public var fallback: (@Sendable (ServiceError) async throws -> ServiceResponse)?
     /// Called on an event loop, in order, with each informational (1xx) response as it arrives. Must not block. Default
     /// nil.
     public var onInformational: (@Sendable (InformationalResponse) -> Void)?
@@ -58,12 +69,18 @@ public struct RequestOptions: Sendable, ConfigurableOptions {
         if let continueTimeout, continueTimeout <= .zero {
             throw ServiceError(.invalidRequest, "options.continueTimeout must be greater than zero")
         }
+        if case .limited(let hedging) = hedging { try hedging.problems(at: "options.hedging").throwAsInvalidRequest() }
         guard !retry.isInherited || !redirect.isInherited || !decompression.isInherited else { return }
         let problems =
             retry.problems(at: "options.retry") + redirect.problems(at: "options.redirect")
             + decompression.problems(at: "options.decompression")
-        guard problems.isEmpty else {
-            throw ServiceError(.invalidRequest, problems.map(\.description).joined(separator: "; "))
-        }
+        try problems.throwAsInvalidRequest()
+    }
+}
+
+extension [ConfigurationProblem] {
+    fileprivate func throwAsInvalidRequest() throws {
+        guard !isEmpty else { return }
+        throw ServiceError(.invalidRequest, map(\.description).joined(separator: "; "))
     }
 }

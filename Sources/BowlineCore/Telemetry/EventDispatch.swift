@@ -40,6 +40,11 @@ package final class EventDispatch: Sendable {
         for listener in listeners { tell(listener, event) }
     }
 
+    /// Delivers an event of gates or balancers, which belongs to no request, to all listeners.
+    package func resilience(_ tell: (any ServiceEventListener) -> Void) {
+        for listener in listeners { tell(listener) }
+    }
+
     /// Delivers the decision after a failed attempt to all listeners.
     ///
     /// - Parameter context: The context of the attempt that failed.

@@ -50,6 +50,22 @@ public protocol ServiceEventListener: Sendable {
     /// called if a shutdown or the caller ends the wait.
     func retryBegan(_ event: RequestEvent)
 
+    /// A gate has refused the attempt. Nothing of it was sent. `retryDecided` follows.
+    func gateRefused(_ event: RequestEvent, _ refusal: GateRefusal)
+    /// The attempt waited for a gate and goes on now.
+    func gateWaited(_ event: RequestEvent, _ gate: ServiceGate, waited: Duration)
+    /// A hedge begins: another attempt of the call is still in flight. `delay` is the time since the first attempt
+    /// began.
+    func hedgeBegan(_ event: RequestEvent, delay: Duration)
+    /// The hedged attempt has ended. `winner` is the number of the attempt whose outcome counts, 1 for the first.
+    func hedgeEnded(_ event: RequestEvent, winner: Int)
+    /// A circuit breaker has changed its state.
+    func breakerChanged(_ change: BreakerChange)
+    /// The endpoints of a balancer have changed. `origin` is the origin that the requests name.
+    func endpointsChanged(_ origin: Origin, _ change: EndpointChange)
+    /// The call failed with `error`, and `options.fallback` made its response.
+    func fallbackUsed(_ event: RequestEvent, error: ServiceError)
+
     /// A dial begins: name resolution, TCP, the tunnel through a proxy, TLS.
     func connectionDialling(_ event: ConnectionEvent)
     /// The first address of the host's name, or of the proxy's name, is known. Not called if the host is an address.
@@ -96,6 +112,20 @@ extension ServiceEventListener {
     public func retryDecided(_ event: RequestEvent, _ decision: RetryDecision) {}
     /// Does nothing.
     public func retryBegan(_ event: RequestEvent) {}
+    /// Does nothing.
+    public func gateRefused(_ event: RequestEvent, _ refusal: GateRefusal) {}
+    /// Does nothing.
+    public func gateWaited(_ event: RequestEvent, _ gate: ServiceGate, waited: Duration) {}
+    /// Does nothing.
+    public func hedgeBegan(_ event: RequestEvent, delay: Duration) {}
+    /// Does nothing.
+    public func hedgeEnded(_ event: RequestEvent, winner: Int) {}
+    /// Does nothing.
+    public func breakerChanged(_ change: BreakerChange) {}
+    /// Does nothing.
+    public func endpointsChanged(_ origin: Origin, _ change: EndpointChange) {}
+    /// Does nothing.
+    public func fallbackUsed(_ event: RequestEvent, error: ServiceError) {}
     /// Does nothing.
     public func connectionDialling(_ event: ConnectionEvent) {}
     /// Does nothing.

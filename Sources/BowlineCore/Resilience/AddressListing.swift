@@ -1,0 +1,27 @@
+/// A transport that can send a request to a chosen address of its host (``RequestContext/address``).
+package protocol AddressListing: ServiceTransport {
+    /// Returns the addresses of an origin's host, in the order of the resolver; nil: requests to this origin cannot
+    /// choose (a proxy resolves the name, the host is an address, or the origin is a Unix domain socket).
+    ///
+    /// Uses the transport's cache of names. May wait for a look-up, at most until `deadline` or `timeouts.connect`.
+    ///
+    /// - Throws: ``ServiceError`` `nameResolutionFailed`; `CancellationError`.
+    func addresses(of origin: Origin, deadline: Deadline?) async throws -> [IPAddress]?
+
+    /// Returns what ``addresses(of:deadline:)`` would return without a wait; `.none`: it would have to wait.
+    func knownAddresses(of origin: Origin, now: MonotonicInstant) -> KnownAddresses
+
+    /// Closes the pools of addresses that the host no longer has: idle connections close, and the others close when
+    /// their requests have ended.
+    func keepOnly(_ addresses: [IPAddress], of origin: Origin)
+}
+
+/// The addresses of a host that are known without a wait.
+package enum KnownAddresses: Sendable, Equatable {
+    /// These addresses. The list may be empty only if the resolver said so.
+    case known([IPAddress])
+    /// Requests to this origin cannot choose an address.
+    case notChoosable
+    /// A look-up is needed.
+    case unknown
+}
