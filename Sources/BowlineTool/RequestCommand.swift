@@ -36,6 +36,9 @@ struct RequestCommand: AsyncParsableCommand {
     @OptionGroup(title: "Attempts")
     var attempts: AttemptArguments
 
+    @OptionGroup(title: "Resilience")
+    var resilience: ResilienceArguments
+
     /// Checks the command line before `run()`, so that an error is shown with the usage of this command.
     func validate() throws {
         _ = try RequestPlan(self)

@@ -20,6 +20,34 @@ struct DefaultsDocumentTests {
         expectSame(documented, actual)
     }
 
+    @Test("Docs/Defaults.md lists every knob of the resilience policies with its default, and no other")
+    func resilienceDefaults() throws {
+        let documented = try defaults(under: "### Resilience policies")
+        var actual = Knobs.values(of: RateOptions(), at: "resilience.rate")
+        let groups: [(String, Any)] = [
+            ("concurrency", ConcurrencyOptions()), ("breaker", BreakerOptions()), ("hedging", HedgingOptions()),
+            ("balancing", BalancingOptions()),
+        ]
+        for (name, options) in groups {
+            actual.merge(Knobs.values(of: options, at: "resilience.\(name)")) { first, _ in first }
+        }
+        // The description of a duration within an enumeration is Swift's own.
+        actual["resilience.hedging.delay"] = ".percentile(0.95, atLeast: 10 ms)"
+        #expect(HedgingOptions().delay == .percentile(0.95, atLeast: .milliseconds(10)))
+        expectSame(documented, actual)
+    }
+
+    @Test("`.standard` switches on the breaker, the adaptive limit and the shared Retry-After, with their defaults")
+    func standard() {
+        let standard = ResilienceOptions.standard
+        #expect(standard.breaker == BreakerOptions())
+        #expect(standard.concurrency == ConcurrencyOptions())
+        #expect(standard.sharesRetryAfter)
+        #expect(standard.rate == nil)
+        #expect(standard.hedging == nil)
+        #expect(standard.balancing == nil)
+    }
+
     @Test("Docs/Defaults.md lists every option of a request with its default, and no other")
     func requestDefaults() throws {
         let documented = try defaults(under: "## One request: `RequestOptions`")
@@ -61,10 +89,11 @@ struct DefaultsDocumentTests {
             + Knobs.ranges(DecompressionOptions.knobs, at: "decompression")
             + Knobs.ranges(PoolOptions.knobs, at: "pool") + Knobs.ranges(ConnectionOptions.knobs, at: "connection")
             + Knobs.ranges(HTTP2Options.knobs, at: "http2") + Knobs.ranges(TLSOptions.knobs, at: "tls")
-            + Knobs.ranges(LifecycleOptions.knobs, at: "lifecycle")
+            + Knobs.ranges(LifecycleOptions.knobs, at: "lifecycle") + resilienceRanges
         let ranges = Dictionary(uniqueKeysWithValues: declared)
         let document = try MarkdownDocument("Docs/Defaults.md")
-        for row in try document.rows(under: "## The client: `ClientConfiguration`") {
+        let rows = try document.rows(under: "## The client: `ClientConfiguration`")
+        for row in try rows + document.rows(under: "### Resilience policies") {
             let path = unquoted(row[0])
             let range =
                 if ["Duration", "Int"].contains(Knobs.typeNames[path]) {
@@ -81,8 +110,22 @@ struct DefaultsDocumentTests {
         }
     }
 
+    private var resilienceRanges: [(String, String)] {
+        Knobs.ranges(RateOptions.knobs, at: "resilience.rate")
+            + Knobs.ranges(ConcurrencyOptions.knobs, at: "resilience.concurrency")
+            + Knobs.ranges(BreakerOptions.knobs, at: "resilience.breaker")
+            + Knobs.ranges(HedgingOptions.knobs, at: "resilience.hedging")
+            + Knobs.ranges(BalancingOptions.knobs, at: "resilience.balancing")
+    }
+
     @Test("Each knob has the name of its own property")
     func names() {
+        Knobs.expectOwnNames(ResilienceOptions.knobs)
+        Knobs.expectOwnNames(RateOptions.knobs)
+        Knobs.expectOwnNames(ConcurrencyOptions.knobs)
+        Knobs.expectOwnNames(BreakerOptions.knobs)
+        Knobs.expectOwnNames(HedgingOptions.knobs)
+        Knobs.expectOwnNames(BalancingOptions.knobs)
         Knobs.expectOwnNames(Timeouts.knobs)
         Knobs.expectOwnNames(RetryOptions.knobs)
         Knobs.expectOwnNames(RetryBackoff.knobs)

@@ -39,6 +39,51 @@ struct PlanTests {
         #expect(asked.redirect.maximum == 7)
     }
 
+    @Test("The resilience options set the client's policies; without them all are off")
+    func resilience() throws {
+        let plain = try CommandLine.plan().configuration
+        #expect(!plain.resilience.hasGates)
+        #expect(plain.resilience.hedging == nil)
+        #expect(plain.resilience.balancing == nil)
+        #expect(plain.resolver == nil)
+        let asked = try CommandLine.plan(
+            "--rate", "12.5", "--concurrency-limit", "7", "--breaker", "--hedge-after", "0.2", "--balance"
+        ).configuration.resilience
+        #expect(asked.rate?.perSecond == 12.5)
+        #expect(asked.concurrency?.limit == .fixed(7))
+        #expect(asked.breaker == BreakerOptions())
+        #expect(asked.hedging?.delay == .after(.milliseconds(200)))
+        #expect(asked.balancing != nil)
+        let standard = try CommandLine.plan("--resilience", "standard", "--concurrency-limit", "adaptive").configuration
+        #expect(standard.resilience.breaker == BreakerOptions())
+        #expect(standard.resilience.concurrency?.limit == .adaptive())
+        #expect(standard.resilience.sharesRetryAfter)
+    }
+
+    @Test("--endpoint replaces the origin of the URLs, which must be one")
+    func endpoints() throws {
+        let plan = try CommandLine.plan(
+            "--endpoint", "http://127.0.0.1:81", "--endpoint", "http://127.0.0.2:81/v2",
+            urls: ["http://api.test/1", "http://api.test/2"])
+        #expect(plan.baseURL == "http://api.test:80")
+        guard case .fixed(let endpoints)? = plan.configuration.resilience.balancing?.endpoints else {
+            Issue.record("no endpoints")
+            return
+        }
+        #expect(endpoints.map(\.url) == ["http://127.0.0.1:81", "http://127.0.0.2:81/v2"])
+    }
+
+    @Test("--resolve gives a host's addresses, and the system resolves all other names")
+    func resolve() async throws {
+        let plan = try CommandLine.plan(
+            "--resolve", "API.test:127.0.0.1,[::1]", "--resolve", "api.test:127.0.0.2", urls: ["http://api.test/"])
+        let resolver = try #require(plan.configuration.resolver)
+        let addresses = try await resolver.resolve("api.test", .ipv4).addresses
+        #expect(addresses == [IPAddress("127.0.0.1"), IPAddress("127.0.0.2")])
+        let sixth = try await resolver.resolve("api.test", .ipv6).addresses
+        #expect(sixth == [IPAddress("::1")])
+    }
+
     @Test("--no-decompress keeps bodies as received")
     func raw() throws {
         #expect(try CommandLine.plan("--no-decompress").configuration.decompression == .off)

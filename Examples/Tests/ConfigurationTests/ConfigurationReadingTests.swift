@@ -13,7 +13,7 @@ struct ConfigurationReadingTests {
         "retry.onDecision", "retry.shouldRetry", "retry.backoff.custom", "middleware.perCall",
         "middleware.perAttempt", "tls.verifyPeer", "clock", "random", "authentication",
         "telemetry.logger", "telemetry.events", "fields", "encoder", "decoder",
-        "resolver",
+        "resolver", "resilience.rate.store",
     ]
     /// A knob that only code sets, so that the environment alone never makes a program write secrets.
     private let onlyInCode: Set<String> = ["tls.keyLog"]
@@ -22,7 +22,10 @@ struct ConfigurationReadingTests {
 
     @Test("The keys are the property paths of all knobs in Docs/Defaults.md that are data, and no other key is read")
     func everyKnob() throws {
-        let rows = try MarkdownDocument("Docs/Defaults.md").rows(under: "## The client: `ClientConfiguration`")
+        let document = try MarkdownDocument("Docs/Defaults.md")
+        let rows =
+            try document.rows(under: "## The client: `ClientConfiguration`")
+            + document.rows(under: "### Resilience policies")
         let documented = Set(rows.map { $0[0].filter { $0 != "`" } }).subtracting(notData).subtracting(inParts)
             .subtracting(onlyInCode)
         let read = Set(ClientConfiguration.knobs.map(\.path)).filter { path in
@@ -66,6 +69,41 @@ struct ConfigurationReadingTests {
         #expect(configuration.pool.idleTimeout == .seconds(120))
         #expect(!configuration.decompression.isEnabled)
         #expect(configuration.redirect.sensitiveFields.map(\.canonicalName) == ["x-key"])
+    }
+
+    @Test("A key of a resilience policy switches the policy on; the preset comes first")
+    func resilience() throws {
+        var configuration = ClientConfiguration()
+        try configuration.apply(
+            reader([
+                "resilience.preset": "standard", "resilience.breaker.probes": 7, "resilience.rate.perSecond": 50,
+                "resilience.concurrency.limit": "12", "resilience.hedging.delay": "p99",
+                "resilience.balancing.endpoints": ConfigValue(
+                    .stringArray(["http://a.test", "http://b.test"]), isSecret: false),
+                "resilience.balancing.zone": "west",
+            ]))
+        let resilience = configuration.resilience
+        #expect(resilience.breaker?.probes == 7)
+        #expect(resilience.sharesRetryAfter)
+        #expect(resilience.rate?.perSecond == 50)
+        #expect(resilience.concurrency?.limit == .fixed(12))
+        #expect(resilience.hedging?.delay == .percentile(0.99))
+        #expect(resilience.balancing?.zone == "west")
+        guard case .fixed(let endpoints)? = resilience.balancing?.endpoints else {
+            Issue.record("no endpoints")
+            return
+        }
+        #expect(endpoints.map(\.url) == ["http://a.test", "http://b.test"])
+    }
+
+    @Test("`on` switches a policy on with its defaults, and `off` switches it off")
+    func wholePolicies() throws {
+        var configuration = ClientConfiguration()
+        try configuration.apply(
+            reader(["resilience.preset": "standard", "resilience.breaker": "off", "resilience.hedging": "on"]))
+        #expect(configuration.resilience.breaker == nil)
+        #expect(configuration.resilience.concurrency == ConcurrencyOptions())
+        #expect(configuration.resilience.hedging == HedgingOptions())
     }
 
     @Test("The TLS options, the identity and the trust roots are read from keys of their own")

@@ -61,7 +61,10 @@
             let presets: [String: PoolOptions] = [
                 "highThroughput": .highThroughput, "lowMemory": .lowMemory, "manyDestinations": .manyDestinations,
             ]
-            return [.choice("pool.preset", \.pool, presets)]
+            return [
+                .choice("pool.preset", \.pool, presets),
+                .choice("resilience.preset", \.resilience, ["off": .off, "standard": .standard]),
+            ]
         }
 
         static var knobs: [ConfigurationKnob] {
@@ -69,7 +72,7 @@
                 + group(RetryOptions.knobs, \.retry, at: "retry")
                 + group(RetryBackoff.knobs, \.retry.backoff, at: "retry.backoff")
                 + [budget] + group(RetryBudgetOptions.knobs, at: "retry.budget") { try $0.changeBudget($1) }
-                + group(RedirectOptions.knobs, \.redirect, at: "redirect")
+                + resilienceKnobs + group(RedirectOptions.knobs, \.redirect, at: "redirect")
                 + group(DecompressionOptions.knobs, \.decompression, at: "decompression") + behaviourKnobs
                 + group(PoolOptions.knobs, \.pool, at: "pool")
                 + group(ConnectionOptions.knobs, \.connection, at: "connection")
@@ -80,13 +83,13 @@
         }
 
         /// Returns the knobs that a group of options declares.
-        private static func group<Options>(
+        static func group<Options>(
             _ knobs: [OptionKnob<Options>], _ options: WritableKeyPath<ClientConfiguration, Options>, at path: String
         ) -> [ConfigurationKnob] {
             group(knobs, at: path) { try $1(&$0[keyPath: options]) }
         }
 
-        private static func group<Options>(
+        static func group<Options>(
             _ knobs: [OptionKnob<Options>], at path: String, change: @escaping ConfigurationKnob.Change<Options>
         ) -> [ConfigurationKnob] {
             knobs.compactMap { ConfigurationKnob.declared($0, at: path, change: change) }

@@ -19,6 +19,8 @@ struct RequestPlan: Sendable {
     let drain: Duration
     let output: OutputPlan
     let configuration: ClientConfiguration
+    /// The client's base URL, which endpoints replace; nil: there are no endpoints.
+    let baseURL: String?
 
     /// Checks the command line.
     ///
@@ -42,9 +44,13 @@ struct RequestPlan: Sendable {
         configuration.lifecycle.drainTimeout = drain
         configuration.retry = try command.attempts.makeRetry()
         configuration.redirect = try command.attempts.makeRedirect()
+        configuration.resilience = try command.resilience.makeResilience()
+        configuration.resolver = try command.resilience.makeResolver()
         if command.output.noDecompress { configuration.decompression = .off }
+        if let problem = configuration.problems().first(where: { $0.description.hasPrefix("resilience.hedging") }) {
+            throw ValidationError("--hedge-after: \(problem)")
+        }
         self.configuration = configuration
-
         var template = try command.message.makeTemplate()
         template.options = command.attempts.makeOptions()
         if count > 1, try command.message.hasOneShotBody() {
@@ -60,6 +66,7 @@ struct RequestPlan: Sendable {
             }
             return request
         }
+        baseURL = try command.resilience.baseURL(of: urls)
     }
 
     /// Returns the position in ``requests`` for the request with this index: the URLs are used in turn.

@@ -73,7 +73,8 @@ struct RequestRun {
 
     private func makeClient() throws -> ServiceClient {
         do {
-            return try ServiceClient { $0 = plan.configuration }
+            guard let baseURL = plan.baseURL else { return try ServiceClient { $0 = plan.configuration } }
+            return try ServiceClient(baseURL: baseURL) { $0 = plan.configuration }
         } catch let error as ServiceError {
             throw ValidationError(error.message)
         }
