@@ -78,9 +78,9 @@ struct PlanTests {
         let plan = try CommandLine.plan(
             "--resolve", "API.test:127.0.0.1,[::1]", "--resolve", "api.test:127.0.0.2", urls: ["http://api.test/"])
         let resolver = try #require(plan.configuration.resolver)
-        let addresses = try await resolver.resolve("api.test", .ipv4).addresses
+        let addresses = try await resolver.resolve("api.test", .v4).addresses
         #expect(addresses == [IPAddress("127.0.0.1"), IPAddress("127.0.0.2")])
-        let sixth = try await resolver.resolve("api.test", .ipv6).addresses
+        let sixth = try await resolver.resolve("api.test", .v6).addresses
         #expect(sixth == [IPAddress("::1")])
     }
 
