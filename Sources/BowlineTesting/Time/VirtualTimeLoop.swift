@@ -32,22 +32,6 @@ final class VirtualTimeLoop: TaskExecutor {
         }
     }
 
-    /// Cancels scheduled work.
-    struct Timer: Sendable {
-        private let loop: VirtualTimeLoop
-        private let ticket: SleeperHeap<Sleeper>.Ticket
-
-        fileprivate init(_ loop: VirtualTimeLoop, _ ticket: SleeperHeap<Sleeper>.Ticket) {
-            self.loop = loop
-            self.ticket = ticket
-        }
-
-        /// Does nothing if the work has run.
-        func cancel() {
-            _ = loop.state.withLock { $0.machine.sleepCancelled(ticket) }
-        }
-    }
-
     private struct State: Sendable {
         var machine: Machine
         var random: SeededRandom
@@ -119,7 +103,7 @@ final class VirtualTimeLoop: TaskExecutor {
     /// Runs `work` on the thread when the clock has reached `instant`. If the instant has passed, `work` becomes ready
     /// now. After the end of the run, `work` is dropped.
     @discardableResult
-    func schedule(at instant: MonotonicInstant, _ work: @escaping Work) -> Timer {
+    func schedule(at instant: MonotonicInstant, _ work: @escaping Work) -> VirtualTimer {
         let (ticket, wakes) = state.withLock { state in
             let ticket = state.machine.reserveSleep()
             let start = state.machine.sleepBegan(.work(work), ticket, until: instant)
@@ -127,7 +111,7 @@ final class VirtualTimeLoop: TaskExecutor {
             return (ticket, state.unpark())
         }
         if wakes { wake() }
-        return Timer(self, ticket)
+        return VirtualTimer(loop: self, ticket: ticket)
     }
 
     func asUnownedTaskExecutor() -> UnownedTaskExecutor { UnownedTaskExecutor(ordinary: self) }
@@ -168,6 +152,10 @@ final class VirtualTimeLoop: TaskExecutor {
             if wakes { wake() }
             if !waits { continuation.resume() }
         }
+    }
+
+    func cancel(_ ticket: SleeperHeap<Sleeper>.Ticket) {
+        _ = state.withLock { $0.machine.sleepCancelled(ticket) }
     }
 
     // MARK: Holding the clock
@@ -339,6 +327,17 @@ final class VirtualTimeLoop: TaskExecutor {
             return state.ended.take()
         }
         ended?.resume()
+    }
+}
+
+/// Work that virtual time will run.
+package struct VirtualTimer: Sendable {
+    let loop: VirtualTimeLoop
+    let ticket: SleeperHeap<VirtualTimeLoop.Sleeper>.Ticket
+
+    /// Drops the work. Does nothing if it has run.
+    package func cancel() {
+        loop.cancel(ticket)
     }
 }
 
