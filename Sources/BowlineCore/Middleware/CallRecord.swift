@@ -170,6 +170,14 @@ package final class CallRecord: ResponseBodyObserver {
         )
     }
 
+    /// Records that an attempt has ended while others are in flight: it has left the transport.
+    ///
+    /// - Parameter hedge: The number of the hedge; 0: the first attempt.
+    package func attemptEnded(hedge: Int) {
+        guard hedge > 0 else { return enter(.pipeline, attempt: attempt) }
+        held.withLock { held in held.hedges.first { $0.hedge == hedge } }?.enter(.pipeline, attempt: attempt)
+    }
+
     /// Ends the hedges in flight: one attempt's outcome counts, and all others have ended. The phase of that attempt is
     /// the call's phase from now on.
     ///

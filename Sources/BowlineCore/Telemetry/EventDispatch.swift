@@ -63,6 +63,35 @@ package final class EventDispatch: Sendable {
         }
     }
 
+    /// Notifies all listeners that a hedge begins.
+    ///
+    /// - Parameters:
+    ///   - context: The context of the hedge.
+    ///   - delay: The time since the first attempt began.
+    package func hedgeBegan(_ context: RequestContext, delay: Duration, origin: Origin) {
+        request(context, resend: 0, origin: origin, connection: nil) {
+            $0.hedgeBegan($1, delay: delay)
+        }
+    }
+
+    /// Notifies all listeners that an attempt with hedges has ended.
+    ///
+    /// - Parameters:
+    ///   - context: The context of the first attempt.
+    ///   - winner: The number of the attempt whose outcome counts, 1 for the first.
+    package func hedgeEnded(_ context: RequestContext, winner: Int, origin: Origin) {
+        request(context, resend: 0, origin: origin, connection: nil) {
+            $0.hedgeEnded($1, winner: winner)
+        }
+    }
+
+    /// Notifies all listeners that the fallback has made the response of a call that failed.
+    package func fallbackUsed(_ error: ServiceError, _ context: RequestContext, origin: Origin) {
+        request(context, resend: 0, origin: origin, connection: nil) {
+            $0.fallbackUsed($1, error: error)
+        }
+    }
+
     /// Returns the call's number. Assigns the next number if this is the call's first event.
     private func assignNumber(to call: CallRecord) -> Int {
         let known = call.number.load(ordering: .relaxed)
