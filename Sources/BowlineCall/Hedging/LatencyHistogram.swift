@@ -29,49 +29,56 @@ struct LatencyHistogram {
         began = now
     }
 
-    /// How many durations the percentiles are taken from.
-    var count: Int { current.count + previous.count }
-
     /// Counts a duration; a negative one counts as zero.
     mutating func record(_ duration: Duration, at now: MonotonicInstant) {
-        endPeriod(at: now)
+        let periods = periods(at: now)
+        if periods.isOver {
+            swap(&current, &previous)
+            current.clear()
+            if !periods.hasCurrent { previous.clear() }
+            began = now
+        }
         current.record(duration)
+    }
+
+    /// How many durations a percentile is taken from.
+    func count(at now: MonotonicInstant) -> Int {
+        let periods = periods(at: now)
+        return (periods.hasCurrent ? current.count : 0) + (periods.isOver ? 0 : previous.count)
     }
 
     /// Returns the time within which this share of the durations has ended (nearest rank). nil: fewer than
     /// ``minimumCount`` durations are known.
     ///
     /// - Parameter share: Above 0 to 1. A value outside counts as the nearest end of this range.
-    mutating func percentile(_ share: Double, at now: MonotonicInstant) -> Duration? {
-        endPeriod(at: now)
+    func percentile(_ share: Double, at now: MonotonicInstant) -> Duration? {
+        let count = count(at: now)
         guard count >= Self.minimumCount else { return nil }
+        let hasPrevious = !periods(at: now).isOver
         // Not a number gives the first rank.
         let wanted = share > 0 ? (min(share, 1) * Double(count)).rounded(.up) : 1
         var rank = max(1, min(Int(wanted), count))
         for row in 0..<LatencyPeriod.rowCount {
-            let inRow = current.rows[row] + previous.rows[row]
+            let inRow = current.rows[row] + (hasPrevious ? previous.rows[row] : 0)
             guard rank <= inRow else {
                 rank -= inRow
                 continue
             }
             for cell in LatencyPeriod.cells(ofRow: row) {
-                rank -= current.cells[cell] + previous.cells[cell]
+                rank -= current.cells[cell] + (hasPrevious ? previous.cells[cell] : 0)
                 if rank <= 0 { return .microseconds(LatencyPeriod.longest(in: cell)) }
             }
         }
         return nil
     }
 
-    /// Ends the current period if its time is over.
-    private mutating func endPeriod(at now: MonotonicInstant) {
+    /// Whether the current period is over, so that the period before it no longer counts; and whether the current
+    /// period still counts.
+    private func periods(at now: MonotonicInstant) -> (isOver: Bool, hasCurrent: Bool) {
         let age = began.duration(to: now)
-        guard age >= Self.shortestPeriod, current.count >= Self.minimumCount || age >= Self.longestPeriod else {
-            return
-        }
-        swap(&current, &previous)
-        current.clear()
-        if age >= Self.longestPeriod * 2 { previous.clear() }
-        began = now
+        let isOver =
+            age >= Self.longestPeriod || age >= Self.shortestPeriod && current.count >= Self.minimumCount
+        return (isOver, hasCurrent: age < Self.longestPeriod * 2)
     }
 }
 
