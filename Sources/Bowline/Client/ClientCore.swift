@@ -20,6 +20,8 @@ final class ClientCore: Sendable {
     let events: EventDispatch?
     /// The retry budgets, by origin.
     let retryBudgets: RetryBudgets
+    /// The latencies of hedged requests, by scope.
+    let hedgingLatencies = HedgingLatencies()
 
     init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
         try configuration.validate()

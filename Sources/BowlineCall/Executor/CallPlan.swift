@@ -25,8 +25,11 @@ package final class CallPlan: Sendable {
     /// after a 401. ``CallStateMachine`` implements this order.
     let policies: CallPolicies
     let budgets: RetryBudgets
+    /// The latencies of hedged requests, by scope. Hedges are inside retries and inside the second sendings: each
+    /// attempt may have hedges, and the steps above see one outcome of all of them.
+    let hedgingLatencies: HedgingLatencies
 
-    // MARK: Once per attempt
+    // MARK: Once per attempt, and once per hedge
 
     /// The span, measurement and log lines of each attempt. They include the time of the user's middleware. The span is
     /// outermost, so that log lines and measurements can refer to it.
@@ -75,6 +78,7 @@ package final class CallPlan: Sendable {
     ///   - transport: Sends each attempt.
     ///   - policies: The rules for retries and redirects.
     ///   - budgets: The retry budgets, by origin.
+    ///   - hedgingLatencies: The latencies of hedged requests, by scope.
     ///   - observers: The observers of calls and attempts.
     ///   - clock: The client's clock.
     ///   - random: Returns random numbers from 0 up to 1.
@@ -88,7 +92,7 @@ package final class CallPlan: Sendable {
     ///   - credentials: The authenticator and its origins; nil: no credentials are added.
     package init(
         transport: any ServiceTransport, policies: CallPolicies = CallPolicies(),
-        budgets: RetryBudgets = RetryBudgets(),
+        budgets: RetryBudgets = RetryBudgets(), hedgingLatencies: HedgingLatencies = HedgingLatencies(),
         observers: CallObservers, clock: any ServiceClock, random: @escaping @Sendable () -> Double,
         perCall: [any ServiceMiddleware] = [], perAttempt: [any ServiceMiddleware] = [],
         decompression: DecompressionOptions = DecompressionOptions(), usualFields: HTTPFields = [:],
@@ -98,6 +102,7 @@ package final class CallPlan: Sendable {
         self.transport = transport
         self.policies = policies
         self.budgets = budgets
+        self.hedgingLatencies = hedgingLatencies
         self.observers = observers
         self.clock = clock
         self.random = random

@@ -20,6 +20,8 @@ package final class ClientMetrics: Sendable {
     let resends: InstrumentTable<ServerPlace, Counter>
     let retries: InstrumentTable<RetrySeries, Counter>
     let budget: InstrumentTable<ServerPlace, Meter>
+    let hedges: InstrumentTable<HedgeSeries, Counter>
+    let fallbacks: InstrumentTable<FallbackSeries, Counter>
 
     /// Uses the metrics backend of the calling task, or else of the process; nil: none is installed now.
     package init?() {
@@ -43,6 +45,8 @@ package final class ClientMetrics: Sendable {
         resends = counters("bowline.client.resends")
         retries = counters("bowline.client.retries")
         budget = meters("bowline.client.retry.budget")
+        hedges = counters("bowline.client.hedges")
+        fallbacks = counters("bowline.client.fallbacks")
     }
 
     /// Returns the address and port of `origin` for dimensions. For an origin beyond ``maximumPlaces``, returns
@@ -55,6 +59,16 @@ package final class ClientMetrics: Sendable {
             places[origin] = place
             return place
         }
+    }
+
+    /// Counts a hedge.
+    func count(_ outcome: HedgeSeries.Outcome, to origin: Origin?) {
+        hedges[HedgeSeries(place: origin.map { place($0) } ?? .other, outcome: outcome)].increment()
+    }
+
+    /// Counts a call that failed and was answered by its fallback.
+    func countFallback(after error: ServiceError, to origin: Origin?) {
+        fallbacks[FallbackSeries(place: origin.map { place($0) } ?? .other, failure: FailureName(error))].increment()
     }
 }
 
