@@ -147,6 +147,12 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
         }
     }
 
+    /// Returns what `cached` returns, and until when; nil: a look-up is necessary.
+    mutating func kept(_ query: NameQuery, now: MonotonicInstant) -> KeptAnswer? {
+        guard let addresses = cached(query, now: now), let answer = answers[query] else { return nil }
+        return KeptAnswer(addresses: addresses, freshUntil: answer.freshUntil)
+    }
+
     /// Records that a dial wants the addresses of `query`.
     mutating func wanted(
         _ query: NameQuery, by waiter: Waiter, _ id: WaiterID, now: MonotonicInstant
@@ -249,4 +255,12 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
         uses += 1
         answers[query]?.lastUse = uses
     }
+}
+
+/// An answer that ``AddressCacheStateMachine`` keeps and that is fresh or denied.
+struct KeptAnswer: Sendable, Equatable {
+    /// Empty: the host has no address of the family.
+    let addresses: [IPAddress]
+    /// The end of the answer's validity.
+    let freshUntil: MonotonicInstant
 }
