@@ -149,6 +149,9 @@ final class RoutePools: Sendable {
         for pool in pools { pool.closeAll(.forced) }
     }
 
+    /// Whether all pools drain, because the client shuts down.
+    var isDraining: Bool { state.withLock { $0.isDraining } }
+
     /// Whether everything was closed by force. If this is false, a pool is closed only because it had become cold, and
     /// another pool replaces it.
     var isClosed: Bool { state.withLock { $0.isClosed } }
@@ -213,7 +216,8 @@ extension RoutePools.State {
 extension OriginPoolSnapshot {
     fileprivate init(_ route: Route, _ snapshot: PoolCounts) {
         self.init(
-            origin: route.origin, proxy: route.proxy?.description, address: route.address, idle: snapshot.idle, active: snapshot.active,
+            origin: route.origin, proxy: route.proxy?.description, address: route.address, idle: snapshot.idle,
+            active: snapshot.active,
             dialling: snapshot.dialling,
             waiting: snapshot.waiting, streams: snapshot.streams, opened: snapshot.opened,
             closed: Dictionary(uniqueKeysWithValues: snapshot.closed.map { ($0.key.rawValue, $0.value) })
