@@ -63,11 +63,7 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
         var staleness = Duration.seconds(3600)
     }
 
-    struct WaiterID: Hashable, Comparable, Sendable {
-        fileprivate let value: Int
-
-        static func < (left: WaiterID, right: WaiterID) -> Bool { left.value < right.value }
-    }
+    typealias WaiterID = LookUpWaiterID
 
     struct LookUpID: Hashable, Sendable {
         fileprivate let value: Int
