@@ -2,15 +2,19 @@ internal import BowlineCore
 
 /// Lists the addresses of origins' hosts, for a balancer that chooses one of them for each attempt.
 ///
-/// The answers come from the ``AddressCache``, as those of dials do. ``HostAddressTable`` keeps the lists.
+/// The answers come from the ``AddressCache``, as those of dials do. ``HostAddressesStateMachine`` keeps the lists.
 final class HostAddresses: Sendable {
+    private struct State: ~Copyable {
+        var machine = HostAddressesStateMachine()
+    }
+
     private let cache: AddressCache
     private let clock: any ServiceClock
     /// The families of the addresses. Only one if the client connects from an address of its own choice.
     private let families: [IPAddress.Family]
     /// The limit of a look-up that no request waits for: `timeouts.connect`.
     private let limit: Duration?
-    private let table = Guarded(HostAddressTable())
+    private let state = Guarded(State())
 
     /// - Parameters:
     ///   - family: The only family to which the client connects; nil: both.
@@ -25,7 +29,7 @@ final class HostAddresses: Sendable {
     /// Returns the addresses that are known now; nil: ``lookUp(_:before:)`` is necessary, unless the host means this
     /// machine. If the addresses are out of date, begins a look-up.
     func known(_ origin: Origin, now: MonotonicInstant) -> [IPAddress]? {
-        switch table.withLock({ $0.known(origin, now: now) }) {
+        switch state.withLock({ $0.machine.known(origin, now: now) }) {
         case .use(let addresses): return addresses
         case .absent: return kept(origin, now: now)
         case .renew(let addresses):
@@ -56,7 +60,7 @@ final class HostAddresses: Sendable {
     /// resolver is asked again soon.
     func dialFailed(_ origin: Origin, now: MonotonicInstant) {
         cache.expire(origin.host)
-        table.withLock { $0.dialFailed(origin, now: now) }
+        state.withLock { $0.machine.dialFailed(origin, now: now) }
     }
 
     /// Looks the addresses up again, while requests use the old ones. A family that gets no answer keeps its addresses.
@@ -69,7 +73,7 @@ final class HostAddresses: Sendable {
                 let answers = try await lookUp.run(before: end, waitsForAll: true)
                 keep(origin, try answers.addresses(previous: previous))
             } catch {
-                table.withLock { $0.gone(origin) }
+                state.withLock { $0.machine.gone(origin) }
             }
         }
     }
@@ -78,7 +82,7 @@ final class HostAddresses: Sendable {
     private func keep(_ origin: Origin, _ addresses: [IPAddress]) {
         let now = clock.now
         let freshUntil = answers(origin.host, now: now)?.freshUntil
-        table.withLock { $0.found(origin, addresses, freshUntil: freshUntil, now: now) }
+        state.withLock { $0.machine.found(origin, addresses, freshUntil: freshUntil, now: now) }
     }
 
     /// Makes and stores the list from the answers that the cache keeps; nil: one of the answers is missing, or there is
@@ -87,7 +91,7 @@ final class HostAddresses: Sendable {
         guard let (answers, freshUntil) = answers(origin.host, now: now),
             let addresses = try? answers.addresses(previous: [])
         else { return nil }
-        table.withLock { $0.found(origin, addresses, freshUntil: freshUntil, now: now) }
+        state.withLock { $0.machine.found(origin, addresses, freshUntil: freshUntil, now: now) }
         return addresses
     }
 
