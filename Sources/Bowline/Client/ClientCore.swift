@@ -20,6 +20,8 @@ final class ClientCore: Sendable {
     let events: EventDispatch?
     /// The retry budgets, by origin.
     let retryBudgets: RetryBudgets
+    /// The gates, by scope.
+    let gates: ServiceGates
 
     init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
         try configuration.validate()
@@ -38,6 +40,7 @@ final class ClientCore: Sendable {
         }
         clock = configuration.clock
         retryBudgets = RetryBudgets()
+        gates = ServiceGates(clock: configuration.clock, metrics: metrics)
         lifecycle = ClientLifecycle(
             transport: self.transport, clock: configuration.clock, logger: configuration.telemetry.logger)
     }

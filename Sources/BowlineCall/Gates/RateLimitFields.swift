@@ -35,14 +35,14 @@ enum RateLimitFields {
     /// A quota that is used up is a pause until its window ends, at most `maximumPause`. A quota is low if a smaller
     /// share of it is left than of its window; if its window is not known, if less than half of it is left; and if its
     /// size is not known, always. If several quotas are low, the one that allows the lowest rate counts.
-    static func advice(of fields: ReceivedFields, maximumPause: Duration) -> RateAdvice {
+    static func advice(of fields: ReceivedFields, maximumPause: () -> Duration) -> RateAdvice {
         var advice = RateAdvice()
         var isFound = false
         forEachLimit(of: fields) { limit in
             guard let window = limit.window ?? limit.policy.flatMap(\.window), window > 0 else { return }
             isFound = true
             if limit.remaining == 0 {
-                advice.pause = max(advice.pause, min(.seconds(window), maximumPause))
+                advice.pause = max(advice.pause, max(.zero, min(.seconds(window), maximumPause())))
             } else if limit.isLow(in: window) {
                 advice.quota = lower(advice.quota, .low(remaining: limit.remaining, window: .seconds(window)))
             }
@@ -104,7 +104,8 @@ enum RateLimitFields {
 
     /// The three fields: `RateLimit-Limit: 10, 10;w=1, 1000;w=3600`, `RateLimit-Remaining: 5`, `RateLimit-Reset: 1`.
     private static func earlierLimit(of fields: ReceivedFields) -> ServiceLimit? {
-        guard let remaining = integer("ratelimit-remaining", of: fields), remaining >= 0,
+        guard fields.contains("ratelimit-remaining"),
+            let remaining = integer("ratelimit-remaining", of: fields), remaining >= 0,
             let window = integer("ratelimit-reset", of: fields), isWindow(window)
         else { return nil }
         var limit = ServiceLimit(remaining: remaining, window: window)

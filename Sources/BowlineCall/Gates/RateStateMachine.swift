@@ -26,7 +26,7 @@ struct RateRule: Equatable, Sendable {
     var pace: TokenSchedule.Pace?
     /// The most tokens at once while the service's quota limits the rate.
     var burst: Int
-    /// How long an attempt may wait.
+    /// How long an attempt may wait. Zero or more.
     var maximumWait: Duration
 }
 
@@ -126,8 +126,14 @@ struct RateStateMachine {
     // MARK: Inputs
 
     /// An attempt wants to go.
-    mutating func take(at now: MonotonicInstant, deadline: MonotonicInstant?, _ rule: RateRule) -> RateDecision {
-        decide(at: now, waitEnds: now.advanced(by: max(rule.maximumWait, .zero)), deadline: deadline, rule)
+    ///
+    /// - Parameters:
+    ///   - waitEnds: The attempt waits at most until this instant.
+    ///   - deadline: The call's deadline; an attempt that would go at this time or later is refused.
+    mutating func take(
+        at now: MonotonicInstant, waitEnds: MonotonicInstant, deadline: MonotonicInstant?, _ rule: RateRule
+    ) -> RateDecision {
+        decide(at: now, waitEnds: waitEnds, deadline: deadline, rule)
     }
 
     /// An attempt has waited until its turn.
@@ -212,7 +218,7 @@ struct RateStateMachine {
     /// of the quota, a program that sends one request after another is slowed down and not refused.
     private func pace(at now: MonotonicInstant, _ rule: RateRule) -> TokenSchedule.Pace? {
         guard let quota = slowed(at: now) else { return rule.pace }
-        let interval = min(quota.interval, max(rule.maximumWait, .zero).saturatingNanoseconds)
+        let interval = min(quota.interval, rule.maximumWait.saturatingNanoseconds)
         guard interval > rule.pace?.interval ?? 0 else { return rule.pace }
         // Half of what is left may go at once.
         return TokenSchedule.Pace(interval: interval, burst: Int(min(Int64(rule.burst), quota.remaining / 2)))

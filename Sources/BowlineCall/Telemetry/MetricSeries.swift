@@ -83,3 +83,38 @@ struct RetrySeries: MetricSeries {
         place.dimensions + [("bowline.retry.verdict", reason?.rawValue ?? "retry")]
     }
 }
+
+/// A scope of gates.
+struct ScopeSeries: MetricSeries {
+    let place: ServerPlace
+    /// The name from `options.policyScope`; nil: the whole origin.
+    let name: String?
+
+    var dimensions: [(String, String)] {
+        place.dimensions + (name.map { [("bowline.scope", $0)] } ?? [])
+    }
+}
+
+/// A gate of a scope.
+struct GateSeries: MetricSeries {
+    let scope: ScopeSeries
+    let gate: ServiceGate
+
+    var dimensions: [(String, String)] { scope.dimensions + [("bowline.gate", gate.rawValue)] }
+}
+
+/// A refusal by a gate.
+struct RefusalSeries: MetricSeries {
+    let gate: GateSeries
+    let reason: GateRefusal.Reason
+
+    var dimensions: [(String, String)] { gate.dimensions + [("bowline.gate.reason", reason.rawValue)] }
+}
+
+/// A change of a circuit breaker to this state.
+struct BreakerSeries: MetricSeries {
+    let scope: ScopeSeries
+    let state: BreakerState
+
+    var dimensions: [(String, String)] { scope.dimensions + [("bowline.breaker.state", state.rawValue)] }
+}
