@@ -1,7 +1,9 @@
 internal import BowlineCore
 
-/// Sends one attempt: telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
+/// Sends one attempt: the gates, telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
 final class AttemptSender: Sendable {
+    /// The gates; nil: all of them are off.
+    private let gate: AttemptGate?
     private let innermost: InnermostStep
     /// The user's middleware with the rest of the attempt after it; nil: there is no such middleware.
     private let middleware: Next?
@@ -13,11 +15,32 @@ final class AttemptSender: Sendable {
         innermost = InnermostStep(transport: plan.transport, fields: plan.clientFields, credentials: plan.credentials)
         middleware = plan.perAttempt.isEmpty ? nil : Next(innermost).wrapped(by: plan.perAttempt)
         observers = plan.observers
+        gate = plan.gates.map { AttemptGate($0, plan) }
         isWrapped = middleware != nil || observers.observesAttempts
     }
 
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
     func send(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
+        if let gate { return await sendThrough(gate, request, context) }
+        return await sendAdmitted(request, context)
+    }
+
+    // Not inlined: the frame of an attempt without gates stays small.
+    @inline(never)
+    private func sendThrough(
+        _ gate: AttemptGate, _ request: ServiceRequest, _ context: RequestContext
+    ) async -> AttemptOutcome {
+        switch await gate.admit(request, context) {
+        case .ended(let outcome): return outcome
+        case .go(let pass):
+            let outcome = await sendAdmitted(request, context)
+            gate.left(pass, outcome, request)
+            return outcome
+        }
+    }
+
+    @inline(__always)
+    private func sendAdmitted(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         if isWrapped || observers.logsAttempts { return await sendWrapped(request, context) }
         return await innermost.send(request, context)
     }

@@ -140,6 +140,9 @@ package final class CallExecutor: RequestHandler {
 
     /// If the verdict is to retry, takes a retry from the origin's budget. Then notifies the observers. Returns the
     /// final verdict.
+    ///
+    /// A retry after a gate's refusal takes nothing from the budget: the refused attempt did not reach the service, so
+    /// the retry replaces it and makes no extra load.
     private func confirm(
         _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ outcome: AttemptOutcome,
         _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant
@@ -148,7 +151,7 @@ package final class CallExecutor: RequestHandler {
         var budgetLeft: Int?
         let options = plan.policies.retryPolicy(for: request).options
         if let budget = options.budget, let origin = request.origin {
-            if case .retry = verdict {
+            if case .retry = verdict, !outcome.isRefusal {
                 let withdrawal = plan.budgets.withdraw(from: origin, at: now, budget)
                 budgetLeft = withdrawal.left
                 if !withdrawal.isGranted { verdict = .giveUp(.budgetExhausted) }
@@ -186,10 +189,10 @@ package final class CallExecutor: RequestHandler {
                 plan.observers.retryBegins(request, context)
                 return true
             }
-            refundRetry(of: request, withdrawnAt: decidedAt)
+            refundRetry(of: request, after: outcome, withdrawnAt: decidedAt)
             return false
         } catch {
-            refundRetry(of: request, withdrawnAt: decidedAt)
+            refundRetry(of: request, after: outcome, withdrawnAt: decidedAt)
             outcome.discard()
             throw error
         }
@@ -203,7 +206,10 @@ package final class CallExecutor: RequestHandler {
         return context.deadline.map { plan.clock.now < $0.instant } ?? true
     }
 
-    private func refundRetry(of request: ServiceRequest, withdrawnAt instant: MonotonicInstant) {
+    private func refundRetry(
+        of request: ServiceRequest, after outcome: AttemptOutcome, withdrawnAt instant: MonotonicInstant
+    ) {
+        guard !outcome.isRefusal else { return }
         guard let budget = plan.policies.retryPolicy(for: request).options.budget, let origin = request.origin else {
             return
         }
