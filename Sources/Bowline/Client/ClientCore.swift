@@ -20,8 +20,11 @@ final class ClientCore: Sendable {
     let events: EventDispatch?
     /// The retry budgets, by origin.
     let retryBudgets: RetryBudgets
+    /// The balancers. Without `resilience.balancing` there are none in it.
+    let balancers: Balancers
 
-    init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
+    /// - Parameter base: The base URL that the client is made with.
+    init(configuration: ClientConfiguration, base: ServiceURL?, transport: (any ServiceTransport)?) throws {
         try configuration.validate()
         tracing = configuration.telemetry.isTracingEnabled ? AttemptTracing() : nil
         metrics = configuration.telemetry.isMetricsEnabled ? ClientMetrics() : nil
@@ -38,6 +41,9 @@ final class ClientCore: Sendable {
         }
         clock = configuration.clock
         retryBudgets = RetryBudgets()
+        balancers = Balancers(
+            base: base, transport: self.transport, events: events, clock: configuration.clock,
+            random: configuration.random)
         lifecycle = ClientLifecycle(
             transport: self.transport, clock: configuration.clock, logger: configuration.telemetry.logger)
     }

@@ -103,11 +103,13 @@ struct BalancerStateMachine {
         if now >= lotsExpire || lotsZone != options.zone { listLots(at: now, options) }
         choices &+= 1
         let numbers = Self.two(from: random, choices)
-        let index = avoided.isEmpty ? nil : otherLots(than: avoided, at: now, options).draw(numbers) { cost($0, $1, now) }
-        guard let index = index ?? lots.draw(numbers, cost: { cost($0, $1, now) }) else {
-            return Choice(pass: nil, changes: changes)
+        var index: Int?
+        if !avoided.isEmpty {
+            index = otherLots(than: avoided, at: now, options)
+                .draw(of: endpoints, numbers, at: now, average: average.nanoseconds)
         }
-        return Choice(pass: begin(index, at: now), changes: changes)
+        index = index ?? lots.draw(of: endpoints, numbers, at: now, average: average.nanoseconds)
+        return Choice(pass: index.map { begin($0, at: now) }, changes: changes)
     }
 
     /// Gives an attempt to one endpoint. Returns nil if the endpoint is ejected, has the weight 0, or is not in the list.
@@ -145,7 +147,7 @@ struct BalancerStateMachine {
         switch result {
         case .ignored: return []
         case .unfinished(let elapsed):
-            endpoints[index].latency.tookLonger(than: elapsed, at: now, average: average.nanoseconds)
+            endpoints[index].latency.gaveUp(after: elapsed, at: now, average: average.nanoseconds)
             return []
         case .success(let latency): return succeeded(index, after: latency, at: now)
         case .failure(let latency): return failed(index, after: latency, at: now, options)
@@ -168,9 +170,10 @@ struct BalancerStateMachine {
     private mutating func failed(
         _ index: Int, after latency: Duration, at now: MonotonicInstant, _ options: BalancingOptions
     ) -> [EndpointChange] {
-        endpoints[index].latency.failed(after: latency, at: now, average: average.nanoseconds)
-        guard endpoints[index].state != .ejected else { return [] }
+        endpoints[index].latency.gaveUp(after: latency, at: now, average: average.nanoseconds)
         if endpoints[index].failuresInRow < .max { endpoints[index].failuresInRow += 1 }
+        endpoints[index].lastFailure = now
+        guard endpoints[index].state != .ejected else { return [] }
         endpoints[index].counts.count(isFailure: true, at: now)
         allCounts.count(isFailure: true, at: now)
         guard isToBeEjected(index, at: now, options) else { return [] }
@@ -301,13 +304,6 @@ struct BalancerStateMachine {
         }
         let preferred = prefersZone(options) ? others(inZone: true) : EndpointLots()
         return preferred.isEmpty ? others(inZone: false) : preferred
-    }
-
-    /// The cost of an endpoint: its latency, times its attempts in flight. The attempts count more on an endpoint with a
-    /// small share.
-    private func cost(_ index: Int, _ perAttempt: Double, _ now: MonotonicInstant) -> Double {
-        let latency = endpoints[index].latency.nanoseconds(at: now, average: average.nanoseconds)
-        return latency * (1 + Double(endpoints[index].pending) * perAttempt)
     }
 
     private mutating func begin(_ index: Int, at now: MonotonicInstant) -> BalancerPass {

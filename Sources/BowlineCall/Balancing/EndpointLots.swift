@@ -35,19 +35,20 @@ struct EndpointLots {
     /// give an endpoint with a small weight half of the attempts. `Docs/Decisions/balancing.md` has the measurements.
     ///
     /// - Parameters:
+    ///   - endpoints: All endpoints of the balancer.
     ///   - random: Two numbers from 0 up to 1.
-    ///   - cost: Returns the cost of an endpoint. The second argument converts attempts in flight: the average share,
-    ///     divided by the endpoint's share.
+    ///   - average: The average latency of all endpoints, in nanoseconds.
     /// - Returns: the endpoint's place in the list; nil: there is no endpoint.
-    func draw(_ random: (Double, Double), cost: (_ index: Int, _ perAttempt: Double) -> Double) -> Int? {
+    func draw(
+        of endpoints: [EndpointRecord], _ random: (Double, Double), at now: MonotonicInstant, average: Double
+    ) -> Int? {
         guard let only = lots.first else { return nil }
         guard lots.count > 1 else { return only.index }
         let firstPlace = place(at: random.0 * total)
         let first = lots[firstPlace]
         let second = lots[place(at: random.1 * (total - first.share), without: firstPlace)]
-        let (costOfFirst, costOfSecond) = (
-            cost(first.index, mean / first.share), cost(second.index, mean / second.share)
-        )
+        let costOfFirst = endpoints[first.index].cost(perAttempt: mean / first.share, at: now, average: average)
+        let costOfSecond = endpoints[second.index].cost(perAttempt: mean / second.share, at: now, average: average)
         return costOfSecond * max(1, first.share / second.share) < costOfFirst ? second.index : first.index
     }
 

@@ -35,6 +35,8 @@ struct EndpointRecord {
     var pending = 0
     var latency = LatencyEstimate()
     var failuresInRow = 0
+    /// When the last of ``failuresInRow`` happened.
+    var lastFailure = MonotonicInstant(nanoseconds: 0)
     var counts = OutcomeCounts()
     /// When the slow start began; nil: there is none, or it is over.
     var warmingFrom: MonotonicInstant?
@@ -67,6 +69,26 @@ struct EndpointRecord {
         let elapsed = Double(warmingFrom.duration(to: now).saturatingNanoseconds)
         guard elapsed < whole else { return 1 }
         return max(Self.leastShare, elapsed / whole)
+    }
+
+    /// How many times as much an endpoint costs that has failed several times in a row, at most.
+    private static let mostPenalty = 64.0
+
+    /// Returns how many times as much the endpoint costs because of its last failures: 2 for each failure in a row. It
+    /// falls over some seconds. Without this, an endpoint that fails at once would look fast and get more attempts.
+    func penalty(at now: MonotonicInstant) -> Double {
+        guard failuresInRow > 0 else { return 1 }
+        let penalty = failuresInRow < 6 ? Double(1 << failuresInRow) : Self.mostPenalty
+        return 1 + (penalty - 1) * LatencyEstimate.remainder(from: lastFailure, to: now)
+    }
+
+    /// Returns the cost of an attempt: the latency, times the attempts in flight, more after failures.
+    ///
+    /// - Parameters:
+    ///   - perAttempt: How much an attempt in flight counts: the more, the smaller the endpoint's share is.
+    ///   - average: The average latency of all endpoints, in nanoseconds.
+    func cost(perAttempt: Double, at now: MonotonicInstant, average: Double) -> Double {
+        latency.nanoseconds(at: now, average: average) * penalty(at: now) * (1 + Double(pending) * perAttempt)
     }
 
     /// Begins an ejection.

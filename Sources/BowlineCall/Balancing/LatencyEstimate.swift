@@ -8,11 +8,6 @@ internal import BowlineCore
 struct LatencyEstimate {
     /// The period of the moving averages: after it, 1/e of an old value is left.
     private static let period = 10e9
-    /// A failure counts as at least this many times the estimate, and as at most `mostForFailures` times the average.
-    /// Without this, an endpoint that fails at once would look fast and get more attempts.
-    private static let factorOfFailure = 2.0
-    private static let mostForFailures = 10.0
-
     /// The estimate at ``instant``, in nanoseconds; nil: not known.
     private var peak: Double?
     private var instant = MonotonicInstant(nanoseconds: 0)
@@ -35,15 +30,9 @@ struct LatencyEstimate {
         set(sample + (current - sample) * Self.remainder(from: instant, to: now), at: now)
     }
 
-    /// Records a failure.
-    mutating func failed(after latency: Duration, at now: MonotonicInstant, average: Double) {
-        let current = nanoseconds(at: now, average: average)
-        let raised = min(max(current, average) * Self.factorOfFailure, average * Self.mostForFailures)
-        set(max(Self.nanoseconds(latency), raised, current), at: now)
-    }
-
-    /// Records that an attempt was cancelled after this time: its response would have taken longer.
-    mutating func tookLonger(than elapsed: Duration, at now: MonotonicInstant, average: Double) {
+    /// Records that an attempt has failed, or was cancelled, after this time. Such an attempt can raise the estimate, and
+    /// cannot lower it.
+    mutating func gaveUp(after elapsed: Duration, at now: MonotonicInstant, average: Double) {
         let sample = Self.nanoseconds(elapsed)
         if sample > nanoseconds(at: now, average: average) { set(sample, at: now) }
     }
@@ -60,7 +49,8 @@ struct LatencyEstimate {
 
     /// Returns which part of an old value is left: e^(-elapsed/period), within 3 %. Needs no C library.
     static func remainder(from start: MonotonicInstant, to now: MonotonicInstant) -> Double {
-        let elapsed = max(0, Double(start.duration(to: now).saturatingNanoseconds))
+        // In floating point, because the difference of two instants may not fit into an integer.
+        let elapsed = max(0, Double(now.nanoseconds) - Double(start.nanoseconds))
         var inverse = 1 + elapsed / (period * 16)
         for _ in 0..<4 { inverse *= inverse }
         return 1 / inverse

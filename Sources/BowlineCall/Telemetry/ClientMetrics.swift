@@ -20,6 +20,7 @@ package final class ClientMetrics: Sendable {
     let resends: InstrumentTable<ServerPlace, Counter>
     let retries: InstrumentTable<RetrySeries, Counter>
     let budget: InstrumentTable<ServerPlace, Meter>
+    let ejections: InstrumentTable<ServerPlace, Counter>
 
     /// Uses the metrics backend of the calling task, or else of the process; nil: none is installed now.
     package init?() {
@@ -43,6 +44,7 @@ package final class ClientMetrics: Sendable {
         resends = counters("bowline.client.resends")
         retries = counters("bowline.client.retries")
         budget = meters("bowline.client.retry.budget")
+        ejections = counters("bowline.client.endpoint.ejections")
     }
 
     /// Returns the address and port of `origin` for dimensions. For an origin beyond ``maximumPlaces``, returns

@@ -1,7 +1,7 @@
 package import BowlineCore
 internal import Metrics
 
-/// Measures connections, waits for connections, resends, and decisions about retries.
+/// Measures connections, waits for connections, resends, decisions about retries, and ejections of endpoints.
 package final class MetricsListener: ServiceEventListener {
     private let metrics: ClientMetrics
     /// Whether each open connection is in use, by the connection's number. A connection that is not in this table is
@@ -56,6 +56,10 @@ package final class MetricsListener: ServiceEventListener {
 
     package func retryBegan(_ event: RequestEvent) {
         metrics.retries[RetrySeries(place: metrics.place(event.origin), reason: nil)].increment()
+    }
+
+    package func endpointsChanged(_ origin: Origin, _ change: EndpointChange) {
+        if case .ejected = change { metrics.ejections[metrics.place(origin)].increment() }
     }
 
     private func change(_ connection: Int, to isActive: Bool, of origin: Origin) {

@@ -29,6 +29,8 @@ package final class CallRecord: ResponseBodyObserver {
     /// Bodies that the transport has sent in part and may send again.
     private let heldBodies = Guarded<[RequestBody]>([])
     private let holdsBodies = Atomic(false)
+    /// nil: no attempt was balanced yet.
+    private let visited = Guarded<VisitedEndpoints?>(nil)
 
     package init(
         admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
@@ -124,6 +126,16 @@ package final class CallRecord: ResponseBodyObserver {
         progress.store(
             UInt32(phase.rawValue) | UInt32(truncatingIfNeeded: min(attempt, 0xFF_FFFF)) << 8, ordering: .relaxed
         )
+    }
+
+    /// The endpoints that the call has used. Made on first use, by the first balanced attempt.
+    package var visitedEndpoints: VisitedEndpoints {
+        visited.withLock { visited in
+            if let visited { return visited }
+            let made = VisitedEndpoints()
+            visited = made
+            return made
+        }
     }
 
     // MARK: Requests in the transport
