@@ -26,7 +26,8 @@ extension CallPlan {
             guardedFields: Self.guardedFields(configuration, base: base),
             credentials: configuration.authentication.map {
                 Credentials($0, origins: configuration.originsOfCredentials(base: base))
-            })
+            },
+            balancing: configuration.resilience.balancing.flatMap { core.balancers.attempts($0) })
     }
 
     /// The client's own fields, if the user's middleware could send them to another origin; else nil.

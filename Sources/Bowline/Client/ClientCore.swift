@@ -24,8 +24,11 @@ final class ClientCore: Sendable {
     let hedgingLatencies = HedgingLatencies()
     /// The gates, by scope.
     let gates: ServiceGates
+    /// The balancers. Without `resilience.balancing` there are none in it.
+    let balancers: Balancers
 
-    init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
+    /// - Parameter base: The base URL that the client is made with.
+    init(configuration: ClientConfiguration, base: ServiceURL?, transport: (any ServiceTransport)?) throws {
         try configuration.validate()
         tracing = configuration.telemetry.isTracingEnabled ? AttemptTracing() : nil
         metrics = configuration.telemetry.isMetricsEnabled ? ClientMetrics() : nil
@@ -43,6 +46,9 @@ final class ClientCore: Sendable {
         clock = configuration.clock
         retryBudgets = RetryBudgets()
         gates = ServiceGates(clock: configuration.clock, metrics: metrics)
+        balancers = Balancers(
+            base: base, transport: self.transport, events: events, clock: configuration.clock,
+            random: configuration.random)
         lifecycle = ClientLifecycle(
             transport: self.transport, clock: configuration.clock, logger: configuration.telemetry.logger)
     }

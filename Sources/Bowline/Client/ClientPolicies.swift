@@ -14,6 +14,8 @@ final class ClientPolicies: Sendable {
     let middleware: Next?
     /// The decoder for responses.
     let decoding: BodyDecoding
+    /// Gives each attempt to an endpoint; nil: balancing is off.
+    private let balancing: AttemptBalancing?
     private let userAgent: HTTPField?
     /// The fields of a request that has none of its own. Most requests share this collection.
     private let usualFields: HTTPFields
@@ -27,7 +29,7 @@ final class ClientPolicies: Sendable {
         let executor = CallExecutor(plan)
         self.init(
             baseURL: baseURL, configuration: configuration, userAgent: userAgent, usualFields: usualFields,
-            executor: executor, middleware: plan.middleware(before: executor)
+            executor: executor, middleware: plan.middleware(before: executor), balancing: plan.balancing
         )
     }
 
@@ -35,12 +37,13 @@ final class ClientPolicies: Sendable {
     convenience init(_ other: ClientPolicies, baseURL: ServiceURL) {
         self.init(
             baseURL: baseURL, configuration: other.configuration, userAgent: other.userAgent,
-            usualFields: other.usualFields, executor: other.executor, middleware: other.middleware)
+            usualFields: other.usualFields, executor: other.executor, middleware: other.middleware,
+            balancing: other.balancing)
     }
 
     private init(
         baseURL: ServiceURL?, configuration: ClientConfiguration, userAgent: HTTPField?, usualFields: HTTPFields,
-        executor: CallExecutor, middleware: Next?
+        executor: CallExecutor, middleware: Next?, balancing: AttemptBalancing?
     ) {
         self.baseURL = baseURL
         self.configuration = configuration
@@ -48,14 +51,22 @@ final class ClientPolicies: Sendable {
         self.usualFields = usualFields
         self.executor = executor
         self.middleware = middleware
+        self.balancing = balancing
         guardsClientFields = CallPlan.guardedFields(configuration, base: baseURL) != nil
         decoding = BodyDecoding(configuration.decoder)
     }
 
-    /// Returns the URL to which a request goes.
+    /// Returns the URL to which a request goes. A URL of a balancer's endpoint is replaced by the URL below the client's
+    /// base URL: responses of endpoints contain such URLs, for example in `Link`.
     ///
     /// - Throws: ``ServiceError`` `invalidURL`.
     func resolve(_ request: ServiceRequest) throws -> ServiceURL {
+        let url = try requestedURL(of: request)
+        guard let balancing, url.origin != baseURL?.origin else { return url }
+        return balancing.namedURL(for: url) ?? url
+    }
+
+    private func requestedURL(of request: ServiceRequest) throws -> ServiceURL {
         if let url = request.url { return url }
         guard let baseURL else { return try ServiceURL(request.reference) }
         return try baseURL.appending(request.reference)

@@ -19,6 +19,7 @@ extension ServiceClient {
         changed.reconcileLimits()
         try (changed.problems(derivingFrom: configuration) + changed.problems()).throwIfAny()
         try changed.requireOriginOfCredentials(base: baseURL)
+        try changed.requireBaseOfEndpoints(base: baseURL)
         changed.reportReading()
         return ServiceClient(
             core: core, policies: ClientPolicies(baseURL: baseURL, configuration: changed, core: core)

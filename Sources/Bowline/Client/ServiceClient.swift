@@ -76,8 +76,9 @@ public struct ServiceClient: Sendable {
         var configuration = ClientConfiguration()
         try configure(&configuration)
         try configuration.requireOriginOfCredentials(base: base)
+        try configuration.requireBaseOfEndpoints(base: base)
         configuration.reconcileLimits()
-        core = try ClientCore(configuration: configuration, transport: transport)
+        core = try ClientCore(configuration: configuration, base: base, transport: transport)
         configuration.reportReading()
         policies = ClientPolicies(baseURL: base, configuration: configuration, core: core)
     }

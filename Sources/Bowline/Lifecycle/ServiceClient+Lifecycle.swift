@@ -1,3 +1,4 @@
+internal import BowlineCall
 public import ServiceLifecycle
 
 extension ServiceClient {
@@ -11,7 +12,9 @@ extension ServiceClient {
     ///   of the configuration (25 s by default).
     @discardableResult
     public func shutdown(within limit: Duration? = nil) async -> ShutdownReport {
-        await core.lifecycle.shutdown(within: limit ?? configuration.lifecycle.drainTimeout)
+        let report = await core.lifecycle.shutdown(within: limit ?? configuration.lifecycle.drainTimeout)
+        core.balancers.close()
+        return report
     }
 
     /// A stream of the client's state and the number of calls in flight. The current values come first. The stream ends

@@ -33,7 +33,7 @@ struct CredentialStep: Sendable {
 
     /// Whether the request gets credentials.
     func concerns(_ request: ServiceRequest, _ context: RequestContext) -> Bool {
-        guard let origin = request.url?.origin, origins.contains(origin),
+        guard let origin = context.namedOrigin(of: request), origins.contains(origin),
             context.earlierOrigins.allSatisfy({ origins.contains($0) })
         else { return false }
         return request.ownOptions?.value.authenticates ?? true && !request.fields.contains(.authorization)

@@ -16,10 +16,11 @@ struct ClientFieldsGuard: Sendable {
         self.origin = origin
     }
 
-    /// Removes the fields if the request goes to another origin. If the caller itself sent the request to another
+    /// Removes the fields if the request goes to another origin. An endpoint that a balancer has chosen counts as the
+    /// origin that the caller named. If the caller itself sent the request to another
     /// origin, does nothing, because such a request never got the fields.
     func apply(to request: inout ServiceRequest, _ context: RequestContext) {
-        guard request.url?.origin != origin, !context.callerChoseOtherOrigin else { return }
+        guard context.namedOrigin(of: request) != origin, !context.callerChoseOtherOrigin else { return }
         request.fields.removeAll { field in
             fields.contains { $0.name == field.name && $0.value == field.value }
         }

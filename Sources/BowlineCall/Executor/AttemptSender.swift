@@ -1,6 +1,7 @@
 internal import BowlineCore
 
-/// Sends one attempt: the gates, telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
+/// Sends one attempt: the gates, the balancer, telemetry, the user's `perAttempt` middleware, the client's fields,
+/// credentials, the transport.
 final class AttemptSender: Sendable {
     /// The gates; nil: all of them are off.
     private let gate: AttemptGate?
@@ -8,6 +9,8 @@ final class AttemptSender: Sendable {
     /// The user's middleware with the rest of the attempt after it; nil: there is no such middleware.
     private let middleware: Next?
     private let observers: CallObservers
+    /// Gives each attempt to an endpoint; nil: balancing is off.
+    private let balancing: AttemptBalancing?
     /// Whether each attempt has user middleware, a span or a measurement.
     private let isWrapped: Bool
 
@@ -16,6 +19,7 @@ final class AttemptSender: Sendable {
         middleware = plan.perAttempt.isEmpty ? nil : Next(innermost).wrapped(by: plan.perAttempt)
         observers = plan.observers
         gate = plan.gates.map { AttemptGate($0, plan) }
+        balancing = plan.balancing
         isWrapped = middleware != nil || observers.observesAttempts
     }
 
@@ -41,6 +45,29 @@ final class AttemptSender: Sendable {
 
     @inline(__always)
     private func sendAdmitted(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
+        if let balancing { return await sendBalanced(request, context, balancing) }
+        return await sendPlaced(request, context)
+    }
+
+    @inline(never)
+    private func sendBalanced(
+        _ request: ServiceRequest, _ context: RequestContext, _ balancing: AttemptBalancing
+    ) async -> AttemptOutcome {
+        var (request, context) = (request, context)
+        let placed: PlacedAttempt?
+        do {
+            placed = try await balancing.place(&request, &context)
+        } catch {
+            return AttemptOutcome(error, isOwn: true)
+        }
+        if middleware != nil { context.record = AttemptRecord() }
+        let outcome = await sendPlaced(request, context)
+        if let placed { balancing.attemptEnded(placed, outcome, wasSent: context.record?.isSent ?? true) }
+        return outcome
+    }
+
+    @inline(__always)
+    private func sendPlaced(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         if isWrapped || observers.logsAttempts { return await sendWrapped(request, context) }
         return await innermost.send(request, context)
     }
@@ -49,7 +76,7 @@ final class AttemptSender: Sendable {
         guard let middleware else {
             return await observers.observe(request, context) { await innermost.send($0, context) }
         }
-        let record = AttemptRecord()
+        let record = context.record ?? AttemptRecord()
         var context = context
         context.record = record
         let inner = context
@@ -91,7 +118,9 @@ private final class InnermostStep: RequestHandler {
     func handle(
         _ request: consuming ServiceRequest, context: consuming RequestContext
     ) async throws -> ServiceResponse {
-        let (request, context) = (request, context)
+        let request = request
+        var context = context
+        context.dropPlacement(unlessFor: request)
         switch await send(request, context) {
         case .answered(let response, let renewal):
             // Only a 401 changes the record. The middleware may send several requests, and responses other than a 401

@@ -63,6 +63,7 @@ package final class CallExecutor: RequestHandler {
             case .follow(let origin):
                 try discardReplaced(outcome)
                 context.beginHop(from: origin)
+                if let endpoint = call.endpointOfHop { context.call.visitedEndpoints.redirected(to: endpoint) }
                 fillBudget(by: call.request, context)
                 step = call.hopBegan()
             case .refuse(let refusal):
@@ -239,4 +240,6 @@ private struct Moment: CallCircumstances {
     var wallClock: Int64 { WallClock.now() }
     var random: Double { plan.random() }
     var isDraining: Bool { call.isDraining }
+
+    func namedURL(for url: ServiceURL) -> ServiceURL? { plan.balancing?.namedURL(for: url) }
 }

@@ -34,6 +34,9 @@ package final class CallPlan: Sendable {
     /// The gates. They are outside everything else of an attempt: an attempt that does not go makes no span and runs no
     /// middleware. nil: attempts pass no gate.
     let gates: Gates?
+    /// Chooses the address or the base URL that each attempt goes to; nil: balancing is off. This step is outside
+    /// telemetry and middleware: they see the URL to which the attempt goes.
+    package let balancing: AttemptBalancing?
     /// The span, measurement and log lines of each attempt. They include the time of the user's middleware. The span is
     /// outermost, so that log lines and measurements can refer to it.
     let observers: CallObservers
@@ -107,15 +110,16 @@ package final class CallPlan: Sendable {
     ///   - replayLimit: How many bytes of a one-shot stream are kept while it is sent.
     ///   - guardedFields: The client's own fields; nil: no middleware could send them to another origin.
     ///   - credentials: The authenticator and its origins; nil: no credentials are added.
+    ///   - balancing: Chooses the endpoint of each attempt; nil: balancing is off.
     package init(
         transport: any ServiceTransport, policies: CallPolicies = CallPolicies(),
         budgets: RetryBudgets = RetryBudgets(), hedgingLatencies: HedgingLatencies = HedgingLatencies(),
-        budgets: RetryBudgets = RetryBudgets(), gates: Gates? = nil,
+        gates: Gates? = nil,
         observers: CallObservers, clock: any ServiceClock, random: @escaping @Sendable () -> Double,
         perCall: [any ServiceMiddleware] = [], perAttempt: [any ServiceMiddleware] = [],
         decompression: DecompressionOptions = DecompressionOptions(), usualFields: HTTPFields = [:],
         makesIdempotencyKeys: Bool = false, replayLimit: Int = 65_536,
-        guardedFields: GuardedFields? = nil, credentials: Credentials? = nil
+        guardedFields: GuardedFields? = nil, credentials: Credentials? = nil, balancing: AttemptBalancing? = nil
     ) {
         self.transport = transport
         self.policies = policies
@@ -123,6 +127,7 @@ package final class CallPlan: Sendable {
         self.hedgingLatencies = hedgingLatencies
         self.gates = gates
         self.observers = observers
+        self.balancing = balancing
         self.clock = clock
         self.random = random
         let isLimited = !perCall.isEmpty || !perAttempt.isEmpty

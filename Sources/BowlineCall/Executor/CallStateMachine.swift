@@ -72,6 +72,9 @@ struct CallStateMachine: ~Copyable {
     private var hopRequest: ServiceRequest
     /// The URLs of the redirects that were followed.
     private(set) var followed: [ServiceURL] = []
+    /// The URL that the redirect to this hop leads to, if it is the URL of a balancer's endpoint. The hop's request has
+    /// the URL that the caller would use. nil: the hop does not begin at an endpoint.
+    private(set) var endpointOfHop: ServiceURL?
     /// The number of the attempt in this hop, as users see it. The first number is 1, or the number that middleware has
     /// set.
     private(set) var attempt: Int
@@ -187,7 +190,7 @@ struct CallStateMachine: ~Copyable {
         if first == .credentials, let step = renew(outcome, circumstances) { return step }
         if first <= .expectation, let step = dropExpectation(outcome, circumstances) { return step }
         if first <= .retry, let step = retry(outcome, circumstances) { return step }
-        return follow(&outcome)
+        return follow(&outcome, circumstances)
     }
 
     /// Completes a failure with facts of earlier sendings. After a 401 or a 417 the service has answered already, so
@@ -269,18 +272,26 @@ struct CallStateMachine: ~Copyable {
         return consider(.redirect, &outcome, circumstances)
     }
 
-    private mutating func follow(_ outcome: inout AttemptOutcome) -> Step {
+    private mutating func follow(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
         switch outcome {
         case .answered(let response, _):
             guard let kind = RedirectPolicy.Kind(response.status), let url = hopRequest.url else { return end(.finish) }
             let policy = policies.redirectPolicy(for: hopRequest)
+            // A balancer may have sent the request to an endpoint. Then the `Location` is relative to its URL.
+            let sent = response.facts.url.flatMap { circumstances.namedURL(for: $0) == nil ? nil : $0 }
             switch policy.decide(
-                kind, fields: response.receivedFields, request: hopRequest, url: url, followed: followed.count
+                kind, fields: response.receivedFields, request: hopRequest, url: sent ?? url, followed: followed.count,
+                named: circumstances.namedURL
             ) {
             case .stop: return end(.finish)
             case .refuse(let refusal): return end(.refuse(refusal))
             case .follow(let next):
                 beginHop(next)
+                endpointOfHop = nil
+                if let target = next.url, let named = circumstances.namedURL(for: target) {
+                    endpointOfHop = target
+                    hopRequest.url = named
+                }
                 return .follow(from: url.origin)
             }
         case .failed(var error, let isOwn):
@@ -330,4 +341,11 @@ protocol CallCircumstances {
     var random: Double { get }
     /// Whether the client has begun to shut down. Then no retry and no second sending is begun.
     var isDraining: Bool { get }
+    /// Returns the URL that the caller would use for the URL of a balancer's endpoint; nil: it is no such URL.
+    func namedURL(for url: ServiceURL) -> ServiceURL?
+}
+
+extension CallCircumstances {
+    /// nil: there is no balancer over base URLs.
+    func namedURL(for url: ServiceURL) -> ServiceURL? { nil }
 }

@@ -65,15 +65,17 @@ package struct RedirectPolicy: Sendable {
 
     /// Decides whether the caller gets a response, its redirect is followed, or the call fails.
     ///
-    ///
     /// - Parameters:
     ///   - kind: How the response's status changes the request.
     ///   - fields: The response's fields.
     ///   - request: The request that was sent.
     ///   - url: The URL to which the request was sent.
     ///   - followed: The number of redirects that the call has followed already.
+    ///   - named: Returns the URL that the caller would use for the URL of a balancer's endpoint; nil for any other URL.
+    ///     All endpoints count as one origin: the origin that the caller names.
     package func decide(
-        _ kind: Kind, fields: ReceivedFields, request: ServiceRequest, url: ServiceURL, followed: Int
+        _ kind: Kind, fields: ReceivedFields, request: ServiceRequest, url: ServiceURL, followed: Int,
+        named: (ServiceURL) -> ServiceURL? = { _ in nil }
     ) -> Decision {
         guard options.maximum > 0, request.method != .connect else { return .stop }
         let locations = fields.values(for: .location)
@@ -97,8 +99,14 @@ package struct RedirectPolicy: Sendable {
         }
         do {
             let target = try url.resolving(Self.asciiText(of: fields) ?? location)
-            if let reason = refusal(from: url.origin, to: target.origin) { return .refuse(RedirectRefusal(reason)) }
-            if target.origin != url.origin { removeCredentials(&next) }
+            let service = (named(url) ?? url).origin
+            if target.origin != url.origin, (named(target) ?? target).origin != service {
+                // The endpoint may be `http` although the caller named an `https` URL.
+                if let reason = refusal(from: url.origin, to: target.origin) ?? refusal(from: service, to: target.origin) {
+                    return .refuse(RedirectRefusal(reason))
+                }
+                removeCredentials(&next)
+            }
             next.url = target
             return .follow(next)
         } catch {

@@ -30,6 +30,7 @@ package final class ClientMetrics: Sendable {
     let concurrencyLimit: InstrumentTable<ScopeSeries, Meter>
     let breakerState: InstrumentTable<ScopeSeries, Meter>
     let breakerChanges: InstrumentTable<BreakerSeries, Counter>
+    let ejections: InstrumentTable<ServerPlace, Counter>
 
     /// Uses the metrics backend of the calling task, or else of the process; nil: none is installed now.
     package init?() {
@@ -60,6 +61,7 @@ package final class ClientMetrics: Sendable {
         concurrencyLimit = meters("bowline.client.concurrency.limit")
         breakerState = meters("bowline.client.breaker.state")
         breakerChanges = counters("bowline.client.breaker.changes")
+        ejections = counters("bowline.client.endpoint.ejections")
     }
 
     /// Returns the address and port of `origin` for dimensions. For an origin beyond ``maximumPlaces``, returns

@@ -1,8 +1,8 @@
 package import BowlineCore
 internal import Metrics
 
-/// Measures connections, waits for connections, resends, decisions about retries, refusals by gates, and circuit
-/// breakers.
+/// Measures connections, waits for connections, resends, decisions about retries, refusals by gates, circuit breakers,
+/// and ejections of endpoints.
 package final class MetricsListener: ServiceEventListener {
     private let metrics: ClientMetrics
     /// Whether each open connection is in use, by the connection's number. A connection that is not in this table is
@@ -68,6 +68,10 @@ package final class MetricsListener: ServiceEventListener {
         let scope = metrics.scope(change.scope)
         metrics.breakerState[scope].set(change.to.measure)
         metrics.breakerChanges[BreakerSeries(scope: scope, state: change.to)].increment()
+    }
+
+    package func endpointsChanged(_ origin: Origin, _ change: EndpointChange) {
+        if case .ejected = change { metrics.ejections[metrics.place(origin)].increment() }
     }
 
     private func change(_ connection: Int, to isActive: Bool, of origin: Origin) {

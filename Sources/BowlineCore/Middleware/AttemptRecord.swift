@@ -33,6 +33,9 @@ package final class AttemptRecord: Sendable {
         state.withLock { $0.failure = failure }
     }
 
+    /// Whether a request was given to the transport.
+    package var isSent: Bool { state.withLock { $0.sends > 0 } }
+
     /// Which kinds of authenticators may have other credentials, after the last 401.
     package var renewal: RenewalChance { state.withLock { $0.renewal } }
 

@@ -42,6 +42,8 @@ package final class CallRecord: ResponseBodyObserver {
         var bodies: [RequestBody] = []
         /// The records of the hedges in flight.
         var hedges: [CallRecord] = []
+        /// The endpoints that the call has used; nil: no attempt was balanced yet.
+        var visited: VisitedEndpoints?
     }
 
     package init(
@@ -195,6 +197,16 @@ package final class CallRecord: ResponseBodyObserver {
             return winner
         }
         enter(phase ?? (winner ?? self).phase, attempt: attempt)
+    }
+
+    /// The endpoints that the call and its hedges have used. Made on first use, by the first balanced attempt.
+    package var visitedEndpoints: VisitedEndpoints {
+        wholeCall.held.withLock { held in
+            if let visited = held.visited { return visited }
+            let made = VisitedEndpoints()
+            held.visited = made
+            return made
+        }
     }
 
     // MARK: Requests in the transport

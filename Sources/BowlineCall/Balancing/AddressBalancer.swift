@@ -1,0 +1,121 @@
+internal import BowlineCore
+
+/// Distributes the attempts for one origin over the addresses of its host.
+///
+/// The addresses come from the transport's cache of names. The balancer looks at the cache at most once a second. When
+/// the cache needs a look-up, attempts go on with the last addresses, and one look-up runs beside them. Only attempts
+/// for a host without known addresses wait.
+final class AddressBalancer: Sendable {
+    /// How often the balancer looks for changed addresses.
+    private static let interval: Duration = .seconds(1)
+
+    enum Readiness {
+        case ready
+        /// The transport chooses the address.
+        case notBalanced
+        /// A look-up is needed: ``AddressBalancer/lookUp(for:)``.
+        case unknown
+    }
+
+    private struct State {
+        var addresses: [IPAddress] = []
+        /// When the balancer looks at the cache again.
+        var nextLook = MonotonicInstant(nanoseconds: .min)
+        var lookUp: SharedWork<Readiness>?
+    }
+
+    let balancer: Balancer
+    private let listing: any AddressListing
+    private let surroundings: BalancingSurroundings
+    private let state = Guarded(State())
+
+    init(_ balancer: Balancer, _ listing: any AddressListing, _ surroundings: BalancingSurroundings) {
+        self.balancer = balancer
+        self.listing = listing
+        self.surroundings = surroundings
+    }
+
+    deinit {
+        // The look-up keeps the transport.
+        state.withLock { $0.lookUp }?.cancel()
+    }
+
+    /// Returns whether attempts can be given to addresses. Does not wait.
+    func readiness() -> Readiness {
+        let now = surroundings.clock.now
+        let (isDue, hasAddresses) = state.withLock { state in
+            let isDue = now >= state.nextLook || state.addresses.isEmpty
+            if isDue { state.nextLook = now.advanced(by: Self.interval) }
+            return (isDue, !state.addresses.isEmpty)
+        }
+        guard isDue else { return .ready }
+        switch listing.knownAddresses(of: balancer.origin, now: now) {
+        case .known(let addresses): return found(addresses)
+        case .notChoosable: return .notBalanced
+        case .unknown:
+            guard hasAddresses else { return .unknown }
+            _ = startedLookUp()
+            return .ready
+        }
+    }
+
+    /// Waits for the addresses, at most until the call's deadline.
+    ///
+    /// - Throws: ``ServiceError``, an error of the look-up; `CancellationError`.
+    func lookUp(for context: RequestContext) async throws -> Readiness {
+        try await startedLookUp().value(
+            until: context.deadline?.instant, clock: surroundings.clock, call: context.call)
+    }
+
+    /// Returns the look-up that is under way, or starts one. It has no deadline of a call, because calls share it; the
+    /// transport limits it to `timeouts.connect`.
+    private func startedLookUp() -> SharedWork<Readiness> {
+        let (work, isNew) = state.withLock { state in
+            if let lookUp = state.lookUp { return (lookUp, false) }
+            let work = SharedWork<Readiness>()
+            state.lookUp = work
+            return (work, true)
+        }
+        guard isNew else { return work }
+        let (listing, origin) = (listing, balancer.origin)
+        work.start { [weak self] in
+            let addresses: [IPAddress]?
+            do {
+                addresses = try await listing.addresses(of: origin, deadline: nil)
+            } catch {
+                self?.state.withLock { $0.lookUp = nil }
+                throw error
+            }
+            guard let self else { return .notBalanced }
+            state.withLock { $0.lookUp = nil }
+            return addresses.map { self.found($0) } ?? .notBalanced
+        }
+        return work
+    }
+
+    /// Uses the addresses of the host from now on. The pools of addresses that it no longer has drain.
+    private func found(_ addresses: [IPAddress]) -> Readiness {
+        let isChanged = state.withLock { state in
+            guard addresses != state.addresses else { return false }
+            let isChanged = Set(addresses) != Set(state.addresses)
+            state.addresses = addresses
+            return isChanged
+        }
+        if isChanged {
+            var listed = Set<IPAddress>()
+            let listings = addresses.filter { listed.insert($0).inserted }.map {
+                EndpointListing(place: .address($0, balancer.origin))
+            }
+            balancer.replace(by: listings)
+            listing.keepOnly(listings.compactMap(\.place.address), of: balancer.origin)
+        }
+        return addresses.isEmpty ? .notBalanced : .ready
+    }
+}
+
+extension BalancedEndpoint {
+    /// The address; nil: the endpoint is a base URL.
+    var address: IPAddress? {
+        if case .address(let address, _) = self { address } else { nil }
+    }
+}
