@@ -7,12 +7,18 @@ import sys
 
 
 class Profile:
-    """Callgrind's output: the cost of each function itself, how often it was called, and its cost including all its calls."""
+    """Callgrind's output: the cost of each function itself, how often it was called, its cost including all its calls, and the
+    cost of the calls from one function to another."""
 
-    def __init__(self, path):
+    def __init__(self, path=None):
         self.cost = collections.Counter()
         self.inclusive = collections.Counter()
         self.calls = collections.Counter()
+        self.edges = collections.Counter()
+        if path:
+            self._read(path)
+
+    def _read(self, path):
         names, function, called = {}, None, None
         is_call = False
         for line in path.read_text(errors="replace").splitlines():
@@ -31,9 +37,56 @@ class Profile:
                 if function and len(words := line.split()) > 1:
                     if is_call:
                         self.inclusive[names[called]] += int(words[1])
+                        self.edges[names[function], names[called]] += int(words[1])
                     else:
                         self.cost[names[function]] += int(words[1])
                 is_call = False
+
+
+def package(name):
+    """The package whose code a function is; nil: the function belongs to the Swift runtime or the C library."""
+    name = name.split("'")[0]
+    if "BoringSSL" in name or LIBRARY_OF_TLS.match(name):
+        return "BoringSSL"
+    if match := re.match(r"\$s(\d+)(\w+)", name):
+        module = match[2][:int(match[1])]
+        return "NIOSSL" if module == "NIOSSL" else next((owner for prefix, owner in PACKAGES if module.startswith(prefix)), "other packages")
+    return None
+
+
+# The parts of BoringSSL that are written in assembly or have no name of its own in theirs.
+LIBRARY_OF_TLS = re.compile(r"(mlkem|fe_|ge_|keccak|table_select|_*ecp_nistz256|\(anonymous namespace\)::pkey|ssl_|CBB?_|CBS_)")
+PACKAGES = [("Bowline", "Bowline"), ("NIO", "SwiftNIO"), ("_NIO", "SwiftNIO"), ("CNIO", "SwiftNIO")]
+
+
+def per_round(once, twice, count):
+    """The difference of two profiles, divided by the number of requests that the second has more."""
+    shares = Profile()
+    for part in ("cost", "inclusive", "calls", "edges"):
+        before = getattr(once, part)
+        getattr(shares, part).update({key: (cost - before[key]) / count for key, cost in getattr(twice, part).items()})
+    return shares
+
+
+def by_package(shares):
+    """Instructions by package. Those of the runtime and the C library are counted for the packages that call them, in
+    proportion to the cost of the calls."""
+    callers = collections.defaultdict(list)
+    for (caller, called), cost in shares.edges.items():
+        if cost > 0 and caller != called:
+            callers[called].append((caller, cost))
+    found, pending = collections.Counter(), shares.cost
+    # A call passes through few functions of the runtime. Calls that form a cycle lose part of their cost in each round.
+    for _ in range(60):
+        passed_on = collections.Counter()
+        for name, cost in pending.items():
+            if owner := package(name):
+                found[owner] += cost
+            elif total := sum(share for _, share in callers[name]):
+                for caller, share in callers[name]:
+                    passed_on[caller] += cost * share / total
+        pending = passed_on
+    return found
 
 
 def stripped(binary, folder):

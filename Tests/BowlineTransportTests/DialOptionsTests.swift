@@ -25,11 +25,10 @@ struct DialOptionsTests {
         let environment = transport.environment
         try await withLoopbackServer { server in
             let url = try ServiceURL(server.baseURL)
-            let (loop, _) = environment.loops.loop(affinity: 0)
             let found = try await withCheckedThrowingContinuation { (waiter: CheckedContinuation<Found, any Error>) in
                 Dial(
                     Route(url.origin), environment: environment,
-                    timer: LoopTimer(eventLoop: loop, clock: environment.clock), events: nil
+                    sweep: environment.loops.sweep(affinity: 0), events: nil
                 ) { result in
                     waiter.resume(with: Result { try Self.found(try result.get().channel) })
                 }

@@ -34,12 +34,11 @@ struct HangingRootsTests {
         let transport = try PooledTransport(options: options)
         let environment = transport.environment
         let origin = try ServiceURL("https://localhost:1").origin
-        let (loop, _) = environment.loops.loop(affinity: 0)
         let (results, log) = AsyncStream<String>.makeStream()
         let weakDial = Self.begin(
             Dial(
                 Route(origin), environment: environment,
-                timer: LoopTimer(eventLoop: loop, clock: environment.clock), events: nil
+                sweep: environment.loops.sweep(affinity: 0), events: nil
             ) { result in
                 switch result {
                 case .success: log.yield("success")

@@ -18,15 +18,16 @@ internal import NIOSSL
 /// once, with an error or with a channel that is ready for a connection's handler. It closes all other channels that it
 /// opened.
 // Safety: mutable state is touched on `eventLoop` only.
-final class Dial: @unchecked Sendable {
+final class Dial: DeadlineEntry, @unchecked Sendable {
     private let route: Route
     private let environment: TransportEnvironment
-    private let timer: LoopTimer
+    private let sweep: DeadlineSweep
     private let events: ConnectionEvents?
     private let completion: @Sendable (Result<Dialled, DialStepFailure>) -> Void
 
     private var origin: Origin { route.origin }
-    private var eventLoop: any EventLoop { timer.eventLoop }
+    private var timer: LoopTimer { sweep.timer }
+    private var eventLoop: any EventLoop { sweep.timer.eventLoop }
 
     /// A channel that is ready for a connection's handlers, and its protocol.
     struct Dialled: Sendable {
@@ -38,7 +39,9 @@ final class Dial: @unchecked Sendable {
     /// The step that runs, for the error of a dial that takes too long.
     private var step = DialStep.trust
     private var isOver = false
-    private var timeout: LoopTimer.Cancellation?
+    // `DeadlineEntry`.
+    private(set) var deadline = MonotonicInstant.distantFuture
+    var sweepIndex = -1
     private var resolveDuration: Duration?
     private var connectDuration: Duration?
     private var tunnelDuration: Duration?
@@ -60,15 +63,15 @@ final class Dial: @unchecked Sendable {
     ///
     /// - Parameter completion: Called once, on the loop.
     init(
-        _ route: Route, environment: TransportEnvironment, timer: LoopTimer, events: ConnectionEvents?,
+        _ route: Route, environment: TransportEnvironment, sweep: DeadlineSweep, events: ConnectionEvents?,
         completion: @escaping @Sendable (Result<Dialled, DialStepFailure>) -> Void
     ) {
         self.route = route
         self.environment = environment
-        self.timer = timer
+        self.sweep = sweep
         self.events = events
         self.completion = completion
-        began = timer.now
+        began = sweep.now
         stepBegan = began
         // Counted here and not in `start`, because the end of every dial reduces the count, even of a dial that was
         // cancelled before its start.
@@ -92,12 +95,13 @@ final class Dial: @unchecked Sendable {
     private func begin() {
         guard !isOver else { return }
         if let limit = environment.options.connectTimeout {
-            timeout = timer.schedule(at: timer.now.advanced(by: limit)) { [weak self] in self?.timedOut() }
+            deadline = timer.now.advanced(by: limit)
+            sweep.add(self)
         }
         trustProxy()
     }
 
-    private func timedOut() {
+    func deadlinePassed(now: MonotonicInstant) {
         if step == .resolve, connect?.isResolving == false { step = .connect }
         if let connect {
             connect.timedOut()
@@ -179,9 +183,9 @@ final class Dial: @unchecked Sendable {
     private static let defaultWriteBufferLimit = 65_536
 
     /// Sets the channel's options. The bootstrap could set them, but would use 1.5 KiB for that while it dials.
-    private func prepare(_ channel: any Channel) throws {
-        environment.census.opened(channel)
-        guard let channel = channel.syncOptions else { throw ChannelError.operationUnsupported }
+    private func prepare(_ connecting: any Channel) throws {
+        environment.census.opened(connecting)
+        guard let channel = connecting.syncOptions else { throw ChannelError.operationUnsupported }
         let options = environment.options.connection
         // Each option costs about 3,000 instructions, so SwiftNIO's own default is not set again.
         if options.writeBufferLimit != Self.defaultWriteBufferLimit {
@@ -192,16 +196,16 @@ final class Dial: @unchecked Sendable {
         // One read per event, so that the reader of a body already waits when the next chunk arrives. Without TLS,
         // large buffers are fast. An idle channel keeps one buffer. Its size follows the size of the last responses.
         try channel.setOption(.maxMessagesPerRead, value: 1)
-        let isTLS = route.isEncrypted
-        try channel.setOption(
-            .recvAllocator,
-            value: AdaptiveRecvByteBufferAllocator(
-                minimum: 64, initial: isTLS ? 2048 : 1024, maximum: isTLS ? 65_536 : 262_144
-            )
-        )
+        // SwiftNIO's default: from 64 bytes to 64 KiB, at first 2 KiB. It suits TLS.
+        if !route.isEncrypted {
+            try channel.setOption(
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 1024, maximum: 262_144))
+        }
         guard origin.socketPath == nil else { return }
-        try channel.setOption(.tcpOption(.tcp_nodelay), value: options.isNoDelay ? 1 : 0)
-        try channel.setOption(.socketOption(.so_keepalive), value: options.isKeepAlive ? 1 : 0)
+        guard let socket = SocketDescriptor(connecting) else { throw ChannelError.operationUnsupported }
+        // Both options are off in a new socket.
+        if options.isNoDelay { try socket.set(.tcp_nodelay, of: .tcp, to: 1) }
+        if options.isKeepAlive { try socket.set(.so_keepalive, of: .socket, to: 1) }
     }
 
     private func connected(_ result: Result<any Channel, any Error>, _ trust: Trust) {
@@ -397,8 +401,7 @@ final class Dial: @unchecked Sendable {
     private func end(_ result: Result<Dialled, DialStepFailure>) {
         guard !isOver else { return }
         isOver = true
-        timeout?()
-        timeout = nil
+        sweep.remove(self)
         connect?.cancel()
         connect = nil
         endTargetLookUp()

@@ -93,7 +93,7 @@ private struct LastRound {
     var duration = TimeAmount.zero
 }
 
-/// The event loops of a client: their executors, their deadline sweeps, and which of them the caller runs on.
+/// The event loops of a client: their executors, deadline sweeps and connectors, and which of them the caller runs on.
 final class ClientLoops: Sendable {
     let group: any EventLoopGroup
     let executors: [EventLoopTaskExecutor]
@@ -104,6 +104,7 @@ final class ClientLoops: Sendable {
 
     private let loops: [any EventLoop]
     private let sweeps: [DeadlineSweep]
+    private let connectors: [Connector]
 
     init(group: any EventLoopGroup, makeSweep: (any EventLoop) -> DeadlineSweep) {
         self.group = group
@@ -111,6 +112,7 @@ final class ClientLoops: Sendable {
         executors =
             SingletonLoops.isGroup(group) ? Self.executorsOfSingleton : loops.map(EventLoopTaskExecutor.init)
         sweeps = loops.map(makeSweep)
+        connectors = loops.map(Connector.init)
     }
 
     /// The affinity of the calling thread: the index of its loop; nil: the thread runs none of this client's loops.
@@ -128,6 +130,11 @@ final class ClientLoops: Sendable {
 
     func sweep(affinity: Int) -> DeadlineSweep { sweeps[affinity] }
     func executor(affinity: Int) -> EventLoopTaskExecutor { executors[affinity] }
+
+    /// Returns what opens sockets on `loop`.
+    func connector(of loop: any EventLoop) -> Connector {
+        index(of: loop).map { connectors[$0] } ?? Connector(loop)
+    }
 
     private func index(of loop: any EventLoop) -> Int? {
         loops.firstIndex { $0 === loop }

@@ -17,9 +17,7 @@ struct SocketPeek {
 
     /// Must be made on the channel's event loop.
     init(_ channel: any Channel) {
-        descriptor = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            CInt($0)
-        }
+        descriptor = SocketDescriptor(channel)?.number
     }
 
     /// Returns the kind of the waiting bytes. Call it under the same conditions as ``look()``, and only after

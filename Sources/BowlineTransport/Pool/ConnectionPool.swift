@@ -117,7 +117,7 @@ final class ConnectionPool: Sendable {
     ///
     /// Call this only after `connectionEstablished`. Does nothing if the pool itself closed the connection.
     func connectionClosed(_ id: ConnectionID, reason: CloseReason) {
-        let random = driver.random()
+        let random = driver.delayRandom
         driver.perform { $0.connectionClosed(id, reason: reason, now: $1, random: random) }
     }
 
@@ -130,7 +130,7 @@ final class ConnectionPool: Sendable {
     /// Stops the leases of a connection. The connection closes with this reason when its last lease ends, or at once if
     /// it has none.
     func connectionRetired(_ id: ConnectionID, reason: CloseReason) {
-        let random = driver.random()
+        let random = driver.delayRandom
         driver.perform { $0.connectionRetired(id, reason: reason, now: $1, random: random) }
     }
 
@@ -178,7 +178,7 @@ final class ConnectionPool: Sendable {
     /// Closes the connection that has been idle longest. Returns false if none is idle.
     @discardableResult
     func evictOldestIdle(reason: CloseReason = .totalIdleCapacity) -> Bool {
-        let random = driver.random()
+        let random = driver.delayRandom
         var isEvicted = false
         driver.perform {
             let (evicted, effects) = $0.evictOldestIdle(reason, now: $1, random: random)

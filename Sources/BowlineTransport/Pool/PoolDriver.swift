@@ -10,6 +10,8 @@ final class PoolDriver: Sendable {
     private let dialer: any ConnectionDialer
     private let clock: any ServiceClock
     let random: @Sendable () -> Double
+    /// Whether delays of dials for `minimumIdle` are drawn. If not, the system call for a random number is saved.
+    private let drawsDelays: Bool
     private let idleCountChanged: @Sendable (Int) -> Void
     private let connectionRemoved: @Sendable (ConnectionID, CloseReason) -> Void
     let state: Guarded<PoolState>
@@ -26,12 +28,16 @@ final class PoolDriver: Sendable {
         self.dialer = dialer
         self.clock = clock
         self.random = random
+        drawsDelays = configuration.minimumIdle > 0
         self.idleCountChanged = idleCountChanged
         self.connectionRemoved = connectionRemoved
         self.state = Guarded(PoolState(configuration: configuration))
     }
 
     var now: MonotonicInstant { clock.now }
+
+    /// A random number for the delay of a dial for `minimumIdle`.
+    var delayRandom: Double { drawsDelays ? random() : 0 }
 
     func inspect<Answer: Sendable>(_ question: (borrowing PoolStateMachine) -> Answer) -> Answer {
         state.withLock { question($0.machine) }

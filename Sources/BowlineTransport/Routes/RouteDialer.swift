@@ -9,6 +9,9 @@ final class RouteDialer: ConnectionDialer {
         var dials: [ConnectionID: Dial] = [:]
         /// HTTP/2 connections that wait for the peer's settings.
         var settling: [ConnectionID: HTTP2Connection] = [:]
+        /// The last connection's peer, as an address and as text: the next connection mostly has the same peer, and the
+        /// text is expensive to make.
+        var peer: (address: SocketAddress, text: String)?
     }
 
     private let route: Route
@@ -36,11 +39,11 @@ final class RouteDialer: ConnectionDialer {
     }
 
     func dial(_ id: ConnectionID, affinity: Int?) {
-        let (loop, affinity) = environment.loops.loop(affinity: affinity)
-        let timer = LoopTimer(eventLoop: loop, clock: environment.clock)
-        let began = timer.now
+        let affinity = environment.loops.loop(affinity: affinity).affinity
+        let sweep = environment.loops.sweep(affinity: affinity)
+        let began = sweep.now
         let events = ConnectionEvents(environment.events, id: id, origin: origin)
-        let dial = Dial(route, environment: environment, timer: timer, events: events) { [weak self] result in
+        let dial = Dial(route, environment: environment, sweep: sweep, events: events) { [weak self] result in
             guard let self else {
                 if case .success(let dialled) = result { dialled.channel.close(promise: nil) }
                 return
@@ -119,7 +122,7 @@ final class RouteDialer: ConnectionDialer {
         _ id: ConnectionID, affinity: Int, _ dialled: Dial.Dialled, _ link: OriginLink
     ) -> ConnectionTraits {
         ConnectionTraits(
-            id: id, affinity: affinity, channel: dialled.channel, peer: Self.peer(of: dialled.channel, origin: origin),
+            id: id, affinity: affinity, channel: dialled.channel, peer: peer(of: dialled.channel),
             proxy: route.proxy, isTLS: route.isEncrypted, dialTimings: dialled.timings,
             sweep: environment.loops.sweep(affinity: affinity),
             executor: environment.loops.executor(affinity: affinity), originLink: link
@@ -160,11 +163,13 @@ final class RouteDialer: ConnectionDialer {
         OriginLink(options: environment.options.connection, owner: pool)
     }
 
-    private static func peer(of channel: any Channel, origin: Origin) -> String {
+    private func peer(of channel: any Channel) -> String {
         if let path = origin.socketPath { return path }
-        guard let address = channel.remoteAddress, let host = address.ipAddress, let port = address.port else {
-            return origin.authority
-        }
-        return host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
+        guard let address = channel.remoteAddress else { return origin.authority }
+        if let last = state.withLock({ $0.peer }), last.address == address { return last.text }
+        guard let host = address.ipAddress, let port = address.port else { return origin.authority }
+        let text = host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
+        state.withLock { $0.peer = (address, text) }
+        return text
     }
 }

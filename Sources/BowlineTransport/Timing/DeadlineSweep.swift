@@ -27,7 +27,7 @@ protocol DeadlineEntry: AnyObject {
 final class DeadlineSweep: @unchecked Sendable {
     static let granularity = Duration.milliseconds(5)
 
-    private let timer: LoopTimer
+    let timer: LoopTimer
     @exclusivity(unchecked) private var entries: [any DeadlineEntry] = []
     @exclusivity(unchecked) private var nextSweep = MonotonicInstant.distantFuture
     private var scheduled: LoopTimer.Cancellation?

@@ -40,11 +40,10 @@ struct DialEndTests {
 
     /// Dials, and returns how the dial ended. The channel of a successful dial is closed.
     private func dial(_ route: Route, _ environment: TransportEnvironment, _ events: Events) async throws -> String {
-        let (loop, _) = environment.loops.loop(affinity: 0)
         let (ends, log) = AsyncStream<String>.makeStream()
         let dispatch = EventDispatch([events], clock: environment.clock)
         let dial = Dial(
-            route, environment: environment, timer: LoopTimer(eventLoop: loop, clock: environment.clock),
+            route, environment: environment, sweep: environment.loops.sweep(affinity: 0),
             events: ConnectionEvents(dispatch, id: ConnectionID(1), origin: route.origin)
         ) { result in
             switch result {
@@ -98,11 +97,10 @@ struct DialEndTests {
     func cancelledBeforeStart() async throws {
         let transport = try makeTransport()
         let environment = transport.environment
-        let (loop, _) = environment.loops.loop(affinity: 0)
         let (ends, log) = AsyncStream<String>.makeStream()
         let dial = Dial(
             Route(try ServiceURL("http://api.test").origin), environment: environment,
-            timer: LoopTimer(eventLoop: loop, clock: environment.clock), events: nil
+            sweep: environment.loops.sweep(affinity: 0), events: nil
         ) { result in
             if case .failure(let failure) = result { log.yield("\(failure.cause)") }
         }
@@ -132,10 +130,9 @@ struct DialEndTests {
             ]
             for row in rows {
                 let route = Route(try ServiceURL(row.url).origin, proxy: row.proxy)
-                let (loop, _) = environment.loops.loop(affinity: 0)
                 let step = await withCheckedContinuation { (waiter: CheckedContinuation<DialStep?, Never>) in
                     Dial(
-                        route, environment: environment, timer: LoopTimer(eventLoop: loop, clock: environment.clock),
+                        route, environment: environment, sweep: environment.loops.sweep(affinity: 0),
                         events: nil
                     ) { result in
                         if case .failure(let failure) = result {

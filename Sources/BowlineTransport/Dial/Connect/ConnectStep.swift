@@ -28,7 +28,7 @@ final class ConnectStep: @unchecked Sendable {
     private var resolve: ResolveStep?
     private var wakeUp: LoopTimer.Cancellation?
     /// The open channels, by attempt. A Unix domain socket has no attempt of the machine and the key 0.
-    private var channels: [Int: any Channel] = [:]
+    private var channels = AttemptChannels()
     private var isOver = false
     /// Whether effects of the machine are being applied.
     private var isApplying = false
@@ -78,7 +78,7 @@ final class ConnectStep: @unchecked Sendable {
     func start() {
         switch target {
         case .socket(let path):
-            open { $0.connect(unixDomainSocketPath: path) }
+            openSocket(path)
         case .address(let address, let port):
             firstAddress = began
             apply(machine.begin(.addresses([address]), now: began), port: port)
@@ -163,7 +163,7 @@ final class ConnectStep: @unchecked Sendable {
             return true
         case .connected(let attempt):
             environment.addressHistory.succeeded(attempt.address)
-            guard let channel = channels.removeValue(forKey: attempt.id.value) else {
+            guard let channel = channels.remove(attempt.id.value) else {
                 preconditionFailure("an attempt that connected has a channel")
             }
             end(cancelsLookUps: false)
@@ -181,7 +181,7 @@ final class ConnectStep: @unchecked Sendable {
         do {
             let remote = try SocketAddress(attempt.address, port: port)
             let local = try localAddress(for: attempt.address)
-            future = bootstrap(attempt.id.value, local: local).connect(to: remote)
+            future = connect(attempt.id.value, to: remote, from: local)
         } catch {
             ended(attempt, .failure(error), port: port)
             return
@@ -228,14 +228,21 @@ final class ConnectStep: @unchecked Sendable {
     /// Records that the address of an attempt that is closed may be bad: it did not answer within the delay after which
     /// another address is tried.
     private func judge(_ attempt: ConnectStateMachine.Attempt, at now: MonotonicInstant) {
-        channels.removeValue(forKey: attempt.id.value)?.close(promise: nil)
+        channels.remove(attempt.id.value)?.close(promise: nil)
         guard attempt.began.duration(to: now) >= ConnectStateMachine.attemptDelay else { return }
         environment.addressHistory.failed(attempt.address, now: now)
     }
 
     /// Connects to a Unix domain socket: one attempt, without the machine.
-    private func open(_ connect: (ClientBootstrap) -> EventLoopFuture<any Channel>) {
-        connect(bootstrap(0, local: nil)).assumeIsolated().whenComplete { result in
+    private func openSocket(_ path: String) {
+        let remote: SocketAddress
+        do {
+            remote = try SocketAddress(unixDomainSocketPath: path)
+        } catch {
+            fail(error)
+            return
+        }
+        connect(0, to: remote).assumeIsolated().whenComplete { result in
             guard !self.isOver else {
                 if case .success(let channel) = result { channel.close(promise: nil) }
                 return
@@ -250,22 +257,14 @@ final class ConnectStep: @unchecked Sendable {
         }
     }
 
-    private func bootstrap(_ attempt: Int, local: SocketAddress?) -> ClientBootstrap {
-        let bootstrap = ClientBootstrap(group: eventLoop)
-            // The dial's own timer limits the dial. The bootstrap's timeout must never fire before that timer.
-            .connectTimeout(.hours(24))
-            // Removes the bootstrap's only option, TCP_NODELAY, which `prepare` sets for a third of the price. MPTCP
-            // stays off.
-            .enableMPTCP(true).enableMPTCP(false)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    guard !self.isOver else { throw DialFailure.cancelled }
-                    self.channels[attempt] = channel
-                    try self.prepare(channel)
-                }
-            }
-        guard let local else { return bootstrap }
-        return bootstrap.bind(to: local)
+    private func connect(
+        _ attempt: Int, to remote: SocketAddress, from local: SocketAddress? = nil
+    ) -> EventLoopFuture<any Channel> {
+        environment.loops.connector(of: eventLoop).connect(to: remote, from: local) { channel in
+            guard !self.isOver else { throw DialFailure.cancelled }
+            self.channels[attempt] = channel
+            try self.prepare(channel)
+        }
     }
 
     /// Returns the address of this machine from which the client connects; nil: the system chooses.
@@ -295,9 +294,7 @@ final class ConnectStep: @unchecked Sendable {
         cancelWakeUp()
         if cancelsLookUps { resolve?.cancel() } else { resolve?.leave() }
         resolve = nil
-        let open = channels.values
-        channels = [:]
-        for channel in open { channel.close(promise: nil) }
+        for channel in channels.removeAll() { channel.close(promise: nil) }
     }
 
     private func cancelWakeUp() {
@@ -306,17 +303,53 @@ final class ConnectStep: @unchecked Sendable {
     }
 }
 
+/// The channels of open attempts, by attempt. The first is stored inline: mostly there is no other.
+private struct AttemptChannels {
+    private var first: (attempt: Int, channel: any Channel)?
+    private var others: [Int: any Channel] = [:]
+
+    subscript(attempt: Int) -> (any Channel)? {
+        get { first?.attempt == attempt ? first?.channel : others[attempt] }
+        set {
+            if first?.attempt == attempt {
+                first = newValue.map { (attempt, $0) }
+            } else if first == nil, let newValue, others.isEmpty {
+                first = (attempt, newValue)
+            } else {
+                others[attempt] = newValue
+            }
+        }
+    }
+
+    mutating func remove(_ attempt: Int) -> (any Channel)? {
+        let channel = self[attempt]
+        self[attempt] = nil
+        return channel
+    }
+
+    mutating func removeAll() -> [any Channel] {
+        guard first != nil || !others.isEmpty else { return [] }
+        defer { self = AttemptChannels() }
+        return (first.map { [$0.channel] } ?? []) + others.values
+    }
+}
+
 extension SocketAddress {
     /// - Throws: ``NameLookupError`` if the address has a zone that is no interface of this machine.
     fileprivate init(_ address: IPAddress, port: Int) throws {
-        do {
-            if address.zone != nil {
+        switch (address.family, address.zone) {
+        case (.v4, _):
+            let number = UInt32(truncatingIfNeeded: address.low)
+            // With an empty host, SwiftNIO does not write the address as text.
+            self.init(SocketName.ipv4(number, port: port), host: "")
+        case (.v6, nil):
+            self.init(SocketName.ipv6(high: address.high, low: address.low, port: port), host: "")
+        case (.v6, .some):
+            do {
                 self = try SocketAddress(ipAddress: address.description, port: port)
-            } else {
-                self = try SocketAddress(packedIPAddress: ByteBuffer(bytes: address.bytes), port: port)
+            } catch {
+                throw NameLookupError(.unknownZone)
             }
-        } catch {
-            throw NameLookupError(.unknownZone)
         }
     }
 }
