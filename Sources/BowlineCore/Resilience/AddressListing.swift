@@ -1,4 +1,4 @@
-/// A transport that can send a request to a chosen address of its host (``RequestContext/address``).
+/// A transport that can send a request to a chosen address of its host (``AttemptPlacement/address``).
 package protocol AddressListing: ServiceTransport {
     /// Returns the addresses of an origin's host, in the order of the resolver; nil: requests to this origin cannot
     /// choose (a proxy resolves the name, the host is an address or `localhost`, or the origin is a Unix domain socket).
