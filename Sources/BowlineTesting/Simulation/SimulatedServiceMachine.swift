@@ -102,6 +102,10 @@ struct SimulatedServiceMachine: Sendable {
     func options(of replica: Int) -> SimulatedReplica { replicas[replica].options }
     func busy(_ replica: Int) -> Int { replicas[replica].busy }
     func waiting(_ replica: Int) -> Int { replicas[replica].waiting }
+    /// How many requests of a replica are in a stage.
+    func count(_ stage: Stage, at replica: Int) -> Int {
+        requests.values.count { $0.stage == stage && $0.replica == replica }
+    }
     func stage(of request: RequestID) -> Stage? { requests[request]?.stage }
 
     mutating func ticks(of replica: Int, now: MonotonicInstant) -> [SimulatedTick] {
