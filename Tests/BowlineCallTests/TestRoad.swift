@@ -9,6 +9,8 @@ import Tracing
 struct TestRoad: Sendable {
     var retry = RetryOptions()
     var redirect = RedirectOptions.never
+    var hedging: HedgingOptions?
+    var latencies = HedgingLatencies()
     var decompression = DecompressionOptions.off
     var budgets = RetryBudgets()
     var clock: any ServiceClock = TestClock()
@@ -20,6 +22,7 @@ struct TestRoad: Sendable {
     var origins = ["http://api.example", "http://stub.invalid"]
     var tracing: AttemptTracing?
     var metrics: ClientMetrics?
+    var events: EventDispatch?
     var logger: Logger?
 
     /// Nothing is retried unless `configure` says so.
@@ -34,9 +37,10 @@ struct TestRoad: Sendable {
             CallPlan.Credentials(authenticator, origins: try origins.map { try ServiceURL($0).origin })
         }
         let plan = CallPlan(
-            transport: transport, policies: CallPolicies(retry: retry, redirect: redirect), budgets: budgets,
+            transport: transport, policies: CallPolicies(retry: retry, redirect: redirect, hedging: hedging),
+            budgets: budgets, hedgingLatencies: latencies,
             observers: CallObservers(
-                tracing: tracing, metrics: metrics, logger: logger, budgets: budgets, clock: clock),
+                tracing: tracing, metrics: metrics, events: events, logger: logger, budgets: budgets, clock: clock),
             clock: clock, random: random, perAttempt: perAttempt, decompression: decompression,
             makesIdempotencyKeys: makesIdempotencyKeys, credentials: credentials)
         // Without the limit around a call: a test moves the clock itself.

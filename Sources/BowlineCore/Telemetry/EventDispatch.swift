@@ -26,7 +26,8 @@ package final class EventDispatch: Sendable {
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
     ) {
         let event = RequestEvent(
-            context, number: assignNumber(to: context.call.wholeCall), resend: resend, origin: origin, connection: connection,
+            context, number: assignNumber(to: context.call.wholeCall), resend: resend, origin: origin,
+            connection: connection,
             instant: instant ?? clock.now
         )
         for listener in listeners { tell(listener, event) }

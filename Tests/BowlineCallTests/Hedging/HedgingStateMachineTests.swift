@@ -94,7 +94,9 @@ struct HedgingStateMachineTests {
     func wins() {
         for winner in 1...3 {
             let round = round(hedges: 2)
-            #expect(round.ended(winner, .acceptable) == .finish(winner, cancel: AttemptSet((1...3).filter { $0 != winner })))
+            #expect(
+                round.ended(winner, .acceptable) == .finish(winner, cancel: AttemptSet((1...3).filter { $0 != winner }))
+            )
             for loser in 1...3 where loser != winner { #expect(round.ended(loser, .acceptable) == .drop) }
         }
     }
@@ -109,9 +111,12 @@ struct HedgingStateMachineTests {
     }
 
     private static let fromLeast: [HedgingStateMachine.Ending] =
-        [.ended] + [RequestProgress.neverSent, .refused, .ambiguous, .responseStarted].map { .failed($0) } + [.retryable]
+        [.ended] + [RequestProgress.neverSent, .refused, .ambiguous, .responseStarted].map { .failed($0) } + [
+            .retryable
+        ]
 
-    @Test("If all attempts fail, the outcome with the most information counts; of two equal ones, the later", .tags(.HG5))
+    @Test(
+        "If all attempts fail, the outcome with the most information counts; of two equal ones, the later", .tags(.HG5))
     func mostInformation() {
         for (lower, less) in Self.fromLeast.enumerated() {
             for (higher, more) in Self.fromLeast.enumerated() where lower <= higher {
