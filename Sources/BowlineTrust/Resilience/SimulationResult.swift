@@ -12,7 +12,7 @@ struct SimulationResult: Sendable {
         SimulatedFigures.percentile(0.5, of: runs.map(figure).sorted())
     }
 
-    private static let columns: [(String, (SimulatedFigures) -> Double)] = [
+    private static let columns: [(String, @Sendable (SimulatedFigures) -> Double)] = [
         ("failed %", { 100 * Double($0.failed) / Double(max($0.calls, 1)) }),
         ("requests / call", \.requestsPerCall),
         ("… in the fault", \.requestsPerCallInFault),
