@@ -2,21 +2,24 @@ internal import BowlineCall
 public import BowlineCore
 
 extension ServiceClient {
-    /// The client's gates: a snapshot, and circuit breakers by hand. Derived clients share the gates.
+    /// The client's gates and balancers: a snapshot, and circuit breakers by hand. Derived clients share them.
     public var resilience: ClientResilience {
         ClientResilience(
-            gates: core.gates, observers: CallObservers(configuration, core: core),
+            gates: core.gates, balancers: core.balancers, observers: CallObservers(configuration, core: core),
             hasBreaker: configuration.resilience.breaker != nil)
     }
 
-    /// Access to a client's gates.
+    /// Access to a client's gates and balancers.
     public struct ClientResilience: Sendable {
         fileprivate let gates: ServiceGates
+        fileprivate let balancers: Balancers
         fileprivate let observers: CallObservers
         fileprivate let hasBreaker: Bool
 
-        /// Returns the state of the gates at this moment, for each scope.
-        public func snapshot() -> ResilienceSnapshot { gates.snapshot() }
+        /// Returns the state of the gates at this moment, for each scope, and of the balancers.
+        public func snapshot() -> ResilienceSnapshot {
+            ResilienceSnapshot(scopes: gates.snapshot().scopes, balancers: balancers.snapshot())
+        }
 
         /// Opens a circuit breaker until ``reset(origin:scope:)`` is called: attempts to the scope are refused with
         /// `circuitOpen`. Attempts in flight go on.

@@ -1,11 +1,14 @@
-/// The gates of a client at one moment, from `client.resilience.snapshot()`.
+/// The gates and balancers of a client at one moment, from `client.resilience.snapshot()`.
 public struct ResilienceSnapshot: Sendable {
     /// The scopes that the client knows, sorted by name. A client keeps at most 1,024 scopes that are not in use. It
     /// forgets a scope that has not been used for some time.
     public let scopes: [ScopeSnapshot]
+    /// The balancers, with their endpoints; empty: nothing has been balanced yet.
+    public let balancers: [BalancerSnapshot]
 
-    package init(scopes: [ScopeSnapshot]) {
+    package init(scopes: [ScopeSnapshot], balancers: [BalancerSnapshot] = []) {
         self.scopes = scopes
+        self.balancers = balancers
     }
 
     /// Attempts of all scopes that the gates have admitted and that have not ended.

@@ -6,7 +6,7 @@ struct DocumentedSnippetTests {
     static let pages = [
         "README.md", "Docs/Architecture.md", "Docs/Compression.md", "Docs/ConnectionReuse.md", "Docs/Cookbook.md",
         "Docs/Defaults.md", "Docs/Errors.md", "Docs/HTTP2.md", "Docs/Middleware.md", "Docs/Performance.md",
-        "Docs/Requests.md",
+        "Docs/Requests.md", "Docs/Resilience.md",
         "Docs/Retries.md", "Docs/Shutdown.md", "Docs/TLS.md", "Docs/Telemetry.md", "Docs/Testing.md",
         "Docs/Timeouts.md", "Docs/WriteAMiddleware.md",
         "Sources/Bowline/Bowline.docc/Bowline.md",

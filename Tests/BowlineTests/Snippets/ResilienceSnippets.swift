@@ -3,6 +3,49 @@ import NIOCore
 
 /// The snippets of Docs/Resilience.md in their order, with the imports that it shows. Nothing here is run.
 private enum ResilienceSnippets {
+    static func switchingOn() async throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.resilience = .standard  // breaker, adaptive concurrency limit, Retry-After shared by all calls
+            $0.resilience.hedging = HedgingOptions { $0.delay = .percentile(0.95) }
+        }
+        _ = client
+    }
+
+    static func scope(client: ServiceClient) async throws {
+        let report = try await client.get("reports/42") {
+            $0.policyScope = "reports"  // its own gates: slow reports do not open the breaker of other requests
+            $0.priority = .sheddable
+        }
+        _ = report
+    }
+
+    static func byHand(client: ServiceClient) throws {
+        try client.resilience.isolate(origin: "https://api.example.com")  // refuses everything until reset
+        try client.resilience.reset(origin: "https://api.example.com")
+    }
+
+    static func endpoints() throws {
+        let client = try ServiceClient(baseURL: "https://orders.internal") {
+            $0.resilience.balancing = BalancingOptions {
+                $0.endpoints = .fixed([
+                    ServiceEndpoint("https://10.0.0.1:8443", weight: 2, zone: "west"),
+                    ServiceEndpoint("https://10.0.1.1:8443", zone: "east"),
+                ])
+                $0.zone = "west"
+            }
+        }
+        _ = client
+    }
+
+    static func discovery() throws {
+        let (lists, discovered) = AsyncStream.makeStream(of: [ServiceEndpoint].self)
+        let client = try ServiceClient(baseURL: "https://orders.internal") {
+            $0.resilience.balancing = BalancingOptions { $0.endpoints = .updates(EndpointUpdates(lists)) }
+        }
+        discovered.yield([ServiceEndpoint("https://10.0.0.1:8443"), ServiceEndpoint("https://10.0.1.1:8443")])
+        _ = client
+    }
+
     static func snippet1() async throws {
         let client = try ServiceClient(baseURL: "https://api.example.com") {
             $0.resilience.hedging = HedgingOptions()  // after the 95th percentile of the recent attempts, at least 10 ms
