@@ -163,7 +163,6 @@ struct HedgedAttemptsTests {
         #expect(error.code == .connectionClosed)
         #expect(error.progress == .ambiguous)
         #expect(error.requestsSent == 2)
-        #expect(error.attempts == 1)
     }
 
     @Test(
