@@ -48,7 +48,7 @@ private enum ResilienceSnippets {
 
     static func snippet1() async throws {
         let client = try ServiceClient(baseURL: "https://api.example.com") {
-            $0.resilience.hedging = HedgingOptions()  // after the 95th percentile of the recent attempts, at least 10 ms
+            $0.resilience.hedging = HedgingOptions()  // after the 95th percentile of recent attempts
         }
         let found = try await client.get("search?q=rope") {
             var hedging = HedgingOptions()
