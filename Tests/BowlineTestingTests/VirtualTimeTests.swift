@@ -437,7 +437,8 @@ struct VirtualTimeTests {
         let (code, elapsed) = try await withVirtualTime { time in
             let stub = StubTransport()
             stub.on(
-                .get, "/slow", inOrder: [.respond().delayed(by: .seconds(2), on: time.clock), .respond().held(by: Gate())])
+                .get, "/slow",
+                inOrder: [.respond().delayed(by: .seconds(2), on: time.clock), .respond().held(by: Gate())])
             var timeouts = Timeouts()
             timeouts.attempt = .seconds(5)
             let context = RequestContext(timeouts: timeouts, clock: time.clock)

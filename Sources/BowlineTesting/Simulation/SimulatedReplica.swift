@@ -25,6 +25,9 @@ public struct SimulatedReplica: Sendable {
     /// Makes the answer from the request, and may wait, for example for a call of another client. It runs after the
     /// work time and still uses the worker. If it throws, the answer is 500. nil: the answer is ``answer``. Default nil.
     public var respond: (@Sendable (SimulatedCall) async throws -> SimulatedAnswer)?
+    /// Returns a text that is the same for all requests that should be executed only once, for
+    /// ``SimulatedService/executions``; nil: the request does not count. Default: the value of `Idempotency-Key`.
+    public var identity: @Sendable (ServiceRequest) -> String? = { $0.fields[.idempotencyKey] }
 
     /// Makes the defaults.
     public init() {}

@@ -35,7 +35,6 @@ public final class SimulatedService: ServiceTransport {
     public let replicaCount: Int
     private let time: VirtualTime
     private let distribution: Distribution
-    private let identify: @Sendable (ServiceRequest) -> String?
     private let driver: SimulatedServiceDriver
     private let state: Guarded<State>
 
@@ -55,20 +54,16 @@ public final class SimulatedService: ServiceTransport {
     ///   - replicas: The number of replicas; 1 to 250. Default 1.
     ///   - distribution: Which replica gets a request that names none. Default `.roundRobin`.
     ///   - tick: The length of a ``SimulatedTick``. Default 100 ms.
-    ///   - identify: Returns a text that is the same for all requests that should be executed once, for
-    ///     ``executions``; nil: the request does not count. By default, the value of `Idempotency-Key`.
     ///   - configure: Sets the options of all replicas. To change single ones, use
     ///     ``change(replicas:_:)``.
     public init(
         _ time: VirtualTime, host: String = "service.test", replicas: Int = 1,
         distribution: Distribution = .roundRobin, tick: Duration = .milliseconds(100),
-        identify: (@Sendable (ServiceRequest) -> String?)? = nil,
         _ configure: (inout SimulatedReplica) -> Void = { _ in }
     ) {
         self.time = time
         self.host = host
         self.distribution = distribution
-        self.identify = identify ?? { $0.fields[.idempotencyKey] }
         var options = SimulatedReplica()
         configure(&options)
         let count = min(max(replicas, 1), 250)
@@ -236,7 +231,8 @@ public final class SimulatedService: ServiceTransport {
         }
         context.call.enter(.awaitingHead, attempt: context.attempt)
         let call = SimulatedCall(request: request, context: context, replica: replica)
-        switch try await driver.send(call, identity: identify(request), exchange) {
+        let identity = driver.read { machine, _ in machine.options(of: replica).identity }
+        switch try await driver.send(call, identity: identity(request), exchange) {
         case .answer(let answer):
             request.body.commit()
             return response(answer, replica, context)
