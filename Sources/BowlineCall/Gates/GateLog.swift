@@ -8,7 +8,8 @@ struct GateLog: Sendable {
     let logger: Logger?
     let refusals: RefusalLog
 
-    func refused(_ refusal: GateRefusal, _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant) {
+    func refused(_ refusal: GateRefusal, _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant)
+    {
         guard var logger = ClientLog.logger(for: logger), logger.logLevel <= .warning else { return }
         let text = "refused by the \(refusal.gate.rawValue) gate: \(refusal.reason.rawValue)"
         guard let unsaid = refusals.unsaid(text, of: refusal.scope.origin, now: now) else { return }

@@ -105,7 +105,8 @@ struct GateReport: Sendable {
             return error.progress != .neverSent || error.phase == .connecting ? .timedOut : .ignored
         }
         // REFUSED_STREAM and GOAWAY have the code `connectionClosed`.
-        let isRefused = error.code == .connectionRefused || error.progress == .refused && error.code == .connectionClosed
+        let isRefused =
+            error.code == .connectionRefused || error.progress == .refused && error.code == .connectionClosed
         return isRefused ? .overload : .ignored
     }
 

@@ -65,5 +65,5 @@ struct GateEffects: Sendable {
     /// The new limit of concurrency, if it has changed.
     var limit: Int?
     var ask: TokenSupplyStateMachine.Ask?
-    var pause: TokenSupplyStateMachine.Pause?
+    var timer: TokenSupplyStateMachine.Timer?
 }

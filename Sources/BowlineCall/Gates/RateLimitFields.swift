@@ -37,17 +37,19 @@ enum RateLimitFields {
     /// size is not known, always. If several quotas are low, the one that allows the lowest rate counts.
     static func advice(of fields: ReceivedFields, maximumPause: () -> Duration) -> RateAdvice {
         var advice = RateAdvice()
-        var isFound = false
+        var (found, ample) = (0, 0)
         forEachLimit(of: fields) { limit in
             guard let window = limit.window ?? limit.policy.flatMap(\.window), window > 0 else { return }
-            isFound = true
+            found += 1
             if limit.remaining == 0 {
                 advice.pause = max(advice.pause, max(.zero, min(.seconds(window), maximumPause())))
             } else if limit.isLow(in: window) {
                 advice.quota = lower(advice.quota, .low(remaining: limit.remaining, window: .seconds(window)))
+            } else {
+                ample += 1
             }
         }
-        if isFound, advice == RateAdvice() { advice.quota = .ample }
+        if found > 0, found == ample { advice.quota = .ample }
         return advice
     }
 
@@ -154,7 +156,10 @@ enum RateLimitFields {
             case (1, UInt8(ascii: "q")): quota = integer
             case (1, UInt8(ascii: "w")): window = integer
             case (2, UInt8(ascii: "q")) where name[1] == UInt8(ascii: "u"):
-                guard case .text(let unit) = value else { return hasOtherUnit = true }
+                guard case .text(let unit) = value else {
+                    hasOtherUnit = true
+                    return
+                }
                 hasOtherUnit = !unit.elementsEqual("requests".utf8)
             default: break
             }

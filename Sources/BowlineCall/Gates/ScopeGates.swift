@@ -58,7 +58,7 @@ final class ScopeGates {
         _ visit: inout GateVisit, _ end: GateWaitEnd, at now: MonotonicInstant, _ settings: GateSettings,
         _ effects: inout GateEffects
     ) -> GateStep {
-        if end != .due { return endVisit(&visit, end, at: now, &effects) }
+        if end != .due { return endVisit(&visit, end, at: now, settings, &effects) }
         return goOn(&visit, at: now, settings, &effects)
     }
 
@@ -73,8 +73,7 @@ final class ScopeGates {
         if end != .due {
             if case .slot = decision { leaveConcurrency(.ignored, at: now, &effects) }
             if case .token(.go(let token)) = decision { visit.token = token }
-            if case .token(.sleeps(_, let token)) = decision { visit.token = token }
-            return endVisit(&visit, end, at: now, &effects)
+            return endVisit(&visit, end, at: now, settings, &effects)
         }
         switch decision {
         case .slot:
@@ -86,13 +85,10 @@ final class ScopeGates {
         case .token(.go(let token)):
             visit.token = token
             return goOn(&visit, at: now, settings, &effects)
-        case .token(.sleeps(let instant, let token)):
-            visit.token = token
-            return .sleeps(until: instant)
         case .token(.expired(let retryAfter)):
-            return refuse(&visit, .rate, visit.thenRefused, retryAfter: retryAfter, at: now, &effects)
-        case .displaced: return refuse(&visit, .concurrency, .shed, at: now, &effects)
-        case .expired, nil: return refuse(&visit, visit.gate, visit.thenRefused, at: now, &effects)
+            return refuse(&visit, .rate, visit.thenRefused, retryAfter: retryAfter, at: now, settings, &effects)
+        case .displaced: return refuse(&visit, .concurrency, .shed, at: now, settings, &effects)
+        case .expired, nil: return refuse(&visit, visit.gate, visit.thenRefused, at: now, settings, &effects)
         }
     }
 
@@ -126,8 +122,8 @@ final class ScopeGates {
         apply(result, &effects)
     }
 
-    /// The store may be asked again.
-    func storePauseEnded(
+    /// The time of a timer for the store has come.
+    func storeTimerFired(
         _ number: UInt64, at now: MonotonicInstant, _ limit: RateLimit, _ effects: inout GateEffects
     ) {
         apply(supply.timerFired(number, at: now, limit), &effects)
@@ -202,7 +198,7 @@ extension ScopeGates {
             visit.gate = .rate
             return .sleeps(until: instant)
         case .refuse(let reason, let retryAfter):
-            return refuse(&visit, .rate, reason, retryAfter: retryAfter, at: now, &effects)
+            return refuse(&visit, .rate, reason, retryAfter: retryAfter, at: now, settings, &effects)
         }
     }
 
@@ -222,12 +218,8 @@ extension ScopeGates {
             return enterQueue(&visit, at: now, settings, &effects)
         case .waits(let instant, let reason):
             return queued(&visit, .rate, until: instant, thenRefused: reason)
-        case .sleeps(let instant, let token):
-            visit.token = token
-            visit.gate = .rate
-            return .sleeps(until: instant)
         case .refused(let reason, let retryAfter):
-            return refuse(&visit, .rate, reason, retryAfter: retryAfter, at: now, &effects)
+            return refuse(&visit, .rate, reason, retryAfter: retryAfter, at: now, settings, &effects)
         }
     }
 
@@ -249,7 +241,7 @@ extension ScopeGates {
         case .waits(let instant, let reason):
             return queued(&visit, .concurrency, until: instant, thenRefused: reason)
         case .refused(let reason, let retryAfter):
-            return refuse(&visit, .concurrency, reason, retryAfter: retryAfter, at: now, &effects)
+            return refuse(&visit, .concurrency, reason, retryAfter: retryAfter, at: now, settings, &effects)
         }
     }
 
@@ -264,7 +256,7 @@ extension ScopeGates {
             return admit(visit, hasSlot: hasSlot, pass, at: now)
         case .refuse(let refusal):
             if hasSlot { leaveConcurrency(.ignored, at: now, &effects) }
-            return refuse(&visit, .breaker, refusal.reason, retryAfter: refusal.retryAfter, at: now, &effects)
+            return refuse(&visit, .breaker, refusal.reason, retryAfter: refusal.retryAfter, at: now, settings, &effects)
         }
     }
 
@@ -280,34 +272,39 @@ extension ScopeGates {
         _ visit: inout GateVisit, at now: MonotonicInstant, _ settings: GateSettings, _ effects: inout GateEffects
     ) -> GateStep? {
         guard let options = settings.breaker, let refusal = breaker.peek(at: now, options) else { return nil }
-        return refuse(&visit, .breaker, refusal.reason, retryAfter: refusal.retryAfter, at: now, &effects)
+        return refuse(&visit, .breaker, refusal.reason, retryAfter: refusal.retryAfter, at: now, settings, &effects)
     }
 
     // MARK: Refusals
 
     /// Ends a visit whose wait has ended early.
     private func endVisit(
-        _ visit: inout GateVisit, _ end: GateWaitEnd, at now: MonotonicInstant, _ effects: inout GateEffects
+        _ visit: inout GateVisit, _ end: GateWaitEnd, at now: MonotonicInstant, _ settings: GateSettings,
+        _ effects: inout GateEffects
     ) -> GateStep {
-        if end == .draining { return refuse(&visit, visit.gate, .draining, at: now, &effects) }
-        withdraw(&visit, at: now, &effects)
+        if end == .draining { return refuse(&visit, visit.gate, .draining, at: now, settings, &effects) }
+        withdraw(&visit, at: now, settings, &effects)
         return .abandoned
     }
 
     private func refuse(
         _ visit: inout GateVisit, _ gate: ServiceGate, _ reason: GateRefusal.Reason, retryAfter: Duration? = nil,
-        at now: MonotonicInstant, _ effects: inout GateEffects
+        at now: MonotonicInstant, _ settings: GateSettings, _ effects: inout GateEffects
     ) -> GateStep {
         refused += 1
-        withdraw(&visit, at: now, &effects)
+        withdraw(&visit, at: now, settings, &effects)
         return .refused(GateRefusal(gate: gate, scope: scope, reason: reason, retryAfter: retryAfter))
     }
 
     /// Takes back what the attempt has got.
-    private func withdraw(_ visit: inout GateVisit, at now: MonotonicInstant, _ effects: inout GateEffects) {
+    private func withdraw(
+        _ visit: inout GateVisit, at now: MonotonicInstant, _ settings: GateSettings, _ effects: inout GateEffects
+    ) {
         present -= 1
         if let reservation = visit.reservation { rate.withdrawn(reservation, at: now) }
-        if let token = visit.token { apply(supply.withdrawn(token, at: now), &effects) }
+        if let token = visit.token, let limit = settings.supply?.limit {
+            apply(supply.withdrawn(token, at: now, limit), &effects)
+        }
         visit.reservation = nil
         visit.token = nil
     }
@@ -349,7 +346,7 @@ extension ScopeGates {
 
     private func apply(_ result: TokenSupplyStateMachine.Effects, _ effects: inout GateEffects) {
         if let ask = result.ask { effects.ask = ask }
-        if let pause = result.pause { effects.pause = pause }
+        if let timer = result.timer { effects.timer = timer }
         for settled in result.settled { decide(.token(settled.turn), about: settled.ticket, &effects) }
     }
 

@@ -113,7 +113,7 @@ package final class ServiceGates: Sendable {
     ) {
         if let supply = settings.supply {
             if let ask = effects.ask { self.ask(supply, ask, scope, settings, observers) }
-            if let pause = effects.pause { wait(pause, scope, settings, observers) }
+            if let timer = effects.timer { wait(for: timer, scope, supply, settings, observers) }
         }
         if let limit = effects.limit { metrics?.limitChanged(to: limit, of: scope) }
         if let transition = effects.transition { report(transition, of: scope, at: now, observers) }
@@ -164,18 +164,16 @@ package final class ServiceGates: Sendable {
         apply(effects, scope, settings, at: now, observers)
     }
 
-    /// Waits until the store may be asked again.
     private func wait(
-        _ pause: TokenSupplyStateMachine.Pause, _ scope: PolicyScope, _ settings: GateSettings,
-        _ observers: CallObservers
+        for timer: TokenSupplyStateMachine.Timer, _ scope: PolicyScope, _ supply: GateSettings.Supply,
+        _ settings: GateSettings, _ observers: CallObservers
     ) {
-        guard let supply = settings.supply else { return }
         Task {
-            try? await self.clock.sleep(until: pause.ends, tolerance: nil)
+            try? await self.clock.sleep(until: timer.ends, tolerance: nil)
             let now = self.clock.now
             var effects = GateEffects()
             self.table(of: scope).scopes.withLock { scopes in
-                scopes[scope]?.storePauseEnded(pause.number, at: now, supply.limit, &effects)
+                scopes[scope]?.storeTimerFired(timer.number, at: now, supply.limit, &effects)
             }
             self.apply(effects, scope, settings, at: now, observers)
         }

@@ -52,7 +52,7 @@ struct TokenSchedule {
     /// Makes a bucket with this many tokens, at most `pace.burst`.
     init(tokens: Double, at now: MonotonicInstant, _ pace: Pace) {
         let missing = max(0, Double(pace.burst) - max(0, tokens)) * Double(pace.interval)
-        full = now.nanoseconds.saturatingPlus(Int64(saturating: missing))
+        full = now.nanoseconds.saturatingPlus(Int64(saturating: missing.rounded()))
         self.pace = pace
     }
 
@@ -64,7 +64,7 @@ struct TokenSchedule {
     /// - Parameter opening: No slot is before this instant, and at this instant the bucket has one token. nil: no limit.
     func next(at now: MonotonicInstant, opening: MonotonicInstant?, _ pace: Pace) -> MonotonicInstant {
         let regular = regularSlot(at: now.nanoseconds, opening, pace)
-        let slot = freedSlot(before: regular, at: now.nanoseconds, opening) ?? max(regular, now.nanoseconds)
+        let slot = freedSlot(before: regular, at: now.nanoseconds, opening, pace) ?? max(regular, now.nanoseconds)
         return MonotonicInstant(nanoseconds: slot)
     }
 
@@ -74,7 +74,8 @@ struct TokenSchedule {
         let regular = regularSlot(at: now, opening, pace)
         full = scaled(at: now, to: pace.interval)
         self.pace = pace
-        if let slot = freedSlot(before: regular, at: now, opening) {
+        if !freed.isEmpty { dropFreed(before: oldestFreed(at: now, opening, pace)) }
+        if let slot = freedSlot(before: regular, at: now, opening, pace) {
             freed.removeFirst()
             return Token(slot: MonotonicInstant(nanoseconds: slot), end: nil, interval: pace.interval)
         }
@@ -109,10 +110,24 @@ struct TokenSchedule {
     }
 
     /// The first slot that was given back; nil: there is none before `regular`, or the regular slot is there already.
-    private func freedSlot(before regular: Int64, at now: Int64, _ opening: MonotonicInstant?) -> Int64? {
-        guard regular > now, let first = freed.first else { return nil }
-        let slot = max(first, now, opening?.nanoseconds ?? .min)
+    private func freedSlot(
+        before regular: Int64, at now: Int64, _ opening: MonotonicInstant?, _ pace: Pace
+    ) -> Int64? {
+        guard regular > now, !freed.isEmpty else { return nil }
+        let oldest = oldestFreed(at: now, opening, pace)
+        guard let first = freed.first(where: { $0 >= oldest }) else { return nil }
+        let slot = max(first, now)
         return slot < regular ? slot : nil
+    }
+
+    /// Slots before this time are lost: the bucket has overflowed since then, or the gate was closed.
+    private func oldestFreed(at now: Int64, _ opening: MonotonicInstant?, _ pace: Pace) -> Int64 {
+        let overflow = now.saturatingPlus(-pace.interval.saturatingMultiplied(by: Int64(pace.burst)))
+        return max(overflow.saturatingPlus(1), opening?.nanoseconds ?? .min)
+    }
+
+    private mutating func dropFreed(before oldest: Int64) {
+        freed.removeFirst(freed.prefix { $0 < oldest }.count)
     }
 
     /// Adds the tokens that were given back to the bucket. Tokens beyond its burst are lost, as in any bucket.

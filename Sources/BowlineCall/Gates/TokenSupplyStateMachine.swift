@@ -18,7 +18,9 @@ enum SuppliedToken: Equatable, Sendable {
 ///
 /// If the store fails or takes longer than ``patience``, attempts get tokens of a local bucket until the store answers
 /// again. Its rate is a fair share: as many tokens per second as this process has used lately. So the processes of a fleet
-/// together use what they used before. The store is asked again after 250 ms, and after growing pauses up to 5 s.
+/// together use what they used before. The store is asked again after 250 ms, and after growing pauses up to 5 s. Attempts
+/// that wait for the local bucket wait in the same queue. So when the store answers again, they get its tokens, and not
+/// the local ones too.
 ///
 /// | state | input | asks | next state |
 /// |---|---|---|---|
@@ -38,9 +40,13 @@ enum SuppliedToken: Equatable, Sendable {
 /// | away | take | no | away |
 /// | away | take | yes | probing |
 /// | away | withdrawn | no | away |
+/// | away | timerFired | no | away |
+/// | away | timerFired | yes | probing |
 /// | probing | take | no | probing |
 /// | probing | withdrawn | no | probing |
+/// | probing | timerFired | no | probing |
 /// | probing | storeAnswered | no | ready, pausing |
+/// | probing | storeAnswered | yes | asking |
 /// | probing | storeFailed | no | away |
 ///
 /// - *ready*: the store may be asked at any time.
@@ -60,11 +66,16 @@ struct TokenSupplyStateMachine {
     /// What happens with an attempt that wants a token.
     enum Entry: Equatable, Sendable {
         case go(SuppliedToken)
-        /// The attempt waits for the store. Call `waitEnded` at `until`.
+        /// The attempt waits. Call `waitEnded` at `until`.
         case waits(until: MonotonicInstant, thenRefused: GateRefusal.Reason)
-        /// The attempt has a token of the local bucket, and goes at this time.
-        case sleeps(until: MonotonicInstant, SuppliedToken)
         case refused(GateRefusal.Reason, retryAfter: Duration?)
+    }
+
+    /// What happens with an attempt that waited.
+    enum Turn: Equatable, Sendable {
+        case go(SuppliedToken)
+        /// The attempt gets no token within its limit: refuse it with the reason that `take` gave.
+        case expired(retryAfter: Duration?)
     }
 
     /// A question for the store.
@@ -73,19 +84,10 @@ struct TokenSupplyStateMachine {
         let count: Int
     }
 
-    /// A timer of a pause.
-    struct Pause: Equatable, Sendable {
+    /// A timer. Only the last one counts.
+    struct Timer: Equatable, Sendable {
         let number: UInt64
         let ends: MonotonicInstant
-    }
-
-    /// What happens with an attempt that waited for the store.
-    enum Turn: Equatable, Sendable {
-        case go(SuppliedToken)
-        /// As ``Entry/sleeps(until:_:)``.
-        case sleeps(until: MonotonicInstant, SuppliedToken)
-        /// The attempt gets no token within its limit: refuse it with the reason that `take` gave.
-        case expired(retryAfter: Duration?)
     }
 
     /// What the driver does after an input.
@@ -95,7 +97,7 @@ struct TokenSupplyStateMachine {
         /// Ask the store.
         var ask: Ask?
         /// Call `timerFired` at this time.
-        var pause: Pause?
+        var timer: Timer?
     }
 
     struct Settled: Equatable, Sendable {
@@ -123,14 +125,16 @@ struct TokenSupplyStateMachine {
     private var stock = 0
     private var stockEnds = MonotonicInstant(nanoseconds: .min)
     private var use = TokenUse()
-    /// The number of the last question or timer.
-    private var number: UInt64 = 0
+    /// The number of the last question, how many tokens it asked for, and when.
+    private var question: UInt64 = 0
     private var asked = 0
+    private var askedAt = MonotonicInstant(nanoseconds: .min)
     /// How many attempts were expected within ``ahead`` when the store was last asked.
     private var batch = 0
-    private var askedAt = MonotonicInstant(nanoseconds: .min)
     /// When the store may be asked again.
     private var pauseEnds = MonotonicInstant(nanoseconds: .min)
+    private var timer: Timer?
+    private var timers: UInt64 = 0
     private var failures = 0
     private var local = TokenSchedule()
     /// The rate of the local bucket, as a share of the limit.
@@ -139,45 +143,42 @@ struct TokenSupplyStateMachine {
     /// Whether the local bucket is in use.
     var isStoreAway: Bool { state == .away || state == .probing }
 
-    /// How many attempts wait for the store.
+    /// How many attempts wait.
     var waiting: Int { queue.count }
 
     // MARK: Inputs
 
     /// An attempt wants a token.
+    ///
+    /// - Parameters:
+    ///   - waitEnds: The attempt waits at most until this instant.
+    ///   - deadline: The call's deadline; the attempt does not wait beyond it either.
     mutating func take(
         _ ticket: Ticket, at now: MonotonicInstant, waitEnds: MonotonicInstant, deadline: MonotonicInstant?,
         _ limit: RateLimit
     ) -> (Entry, Effects) {
         dropOldStock(at: now)
-        if stock > 0, queue.count == 0 {
-            stock -= 1
-            use.record(1, at: now)
-            return (.go(.store), Effects(ask: askAhead(at: now, limit)))
+        var effects = Effects()
+        if queue.count == 0, let token = availableToken(at: now, limit) {
+            effects.ask = isStoreAway ? probe(at: now, limit) : askAhead(at: now, limit)
+            return (.go(token), effects)
         }
-        let end = Self.end(waitEnds, deadline)
-        if isStoreAway {
-            let entry =
-                switch takeLocally(at: now, until: end.instant, limit) {
-                case .go(let token): Entry.go(token)
-                case .sleeps(let instant, let token): Entry.sleeps(until: instant, token)
-                case .expired(let retryAfter): Entry.refused(end.reason, retryAfter: retryAfter)
-                }
-            return (entry, Effects(ask: state == .away && pauseEnds <= now ? ask(at: now, limit) : nil))
+        let entry = wait(ticket, at: now, waitEnds: waitEnds, deadline: deadline, limit)
+        switch state {
+        case .ready: effects.ask = ask(at: now, limit)
+        case .pausing where pauseEnds <= now: effects.ask = ask(at: now, limit)
+        case .away: effects.ask = probe(at: now, limit)
+        case .asking, .pausing, .probing: break
         }
-        let entry = wait(ticket, at: now, end, limit)
-        if state == .ready || state == .pausing && pauseEnds <= now {
-            return (entry, Effects(ask: ask(at: now, limit)))
-        }
-        let isFirst = state == .pausing && queue.count == 1
-        return (entry, Effects(pause: isFirst ? Pause(number: number, ends: pauseEnds) : nil))
+        setTimer(at: now, limit, &effects)
+        return (entry, effects)
     }
 
     /// The store has answered.
     mutating func storeAnswered(
         _ number: UInt64, _ grant: RateLimitGrant, at now: MonotonicInstant, _ limit: RateLimit
     ) -> Effects {
-        guard number == self.number, state == .asking || state == .probing else { return Effects() }
+        guard number == question, state == .asking || state == .probing else { return Effects() }
         failures = 0
         dropOldStock(at: now)
         let granted = max(0, min(grant.count, asked))
@@ -185,13 +186,14 @@ struct TokenSupplyStateMachine {
             stock += granted
             stockEnds = now.advanced(by: Self.shelfLife)
         }
-        var effects = Effects()
-        serve(at: now, &effects)
         state = .ready
+        timer = nil
+        var effects = Effects()
+        serve(at: now, limit, &effects)
         if granted < asked {
             pause(for: grant.retryAfter, at: now, limit)
             refuseLateOnes(at: now, &effects)
-            if queue.count > 0 { effects.pause = Pause(number: self.number, ends: pauseEnds) }
+            setTimer(at: now, limit, &effects)
         } else if queue.count > 0 {
             effects.ask = ask(at: now, limit)
         }
@@ -200,30 +202,34 @@ struct TokenSupplyStateMachine {
 
     /// The store has failed, or has not answered in time.
     mutating func storeFailed(_ number: UInt64, at now: MonotonicInstant, _ limit: RateLimit) -> Effects {
-        guard number == self.number, state == .asking || state == .probing else { return Effects() }
+        guard number == question, state == .asking || state == .probing else { return Effects() }
         if state == .asking { beginShare(at: now, limit) }
         state = .away
-        self.number += 1
         let pause = Self.firstPauseAfterFailure * (1 << min(failures, 5))
         pauseEnds = now.advanced(by: min(pause, Self.longestPauseAfterFailure))
         failures += 1
         var effects = Effects()
-        while let first = queue.first {
-            queue.remove(first.ticket)
-            let turn = takeLocally(at: now, until: first.until, limit)
-            effects.settled.append(Settled(ticket: first.ticket, turn: turn))
-        }
+        serve(at: now, limit, &effects)
+        setTimer(at: now, limit, &effects)
         return effects
     }
 
-    /// The time of a pause has come.
+    /// The time of a timer has come.
     mutating func timerFired(_ number: UInt64, at now: MonotonicInstant, _ limit: RateLimit) -> Effects {
-        guard number == self.number, state == .pausing else { return Effects() }
-        guard queue.count > 0 else {
+        guard number == timer?.number else { return Effects() }
+        timer = nil
+        var effects = Effects()
+        switch state {
+        case .ready, .asking: break
+        case .pausing:
             state = .ready
-            return Effects()
+            if queue.count > 0 { effects.ask = ask(at: now, limit) }
+        case .away, .probing:
+            serve(at: now, limit, &effects)
+            if queue.count > 0, state == .away { effects.ask = probe(at: now, limit) }
+            setTimer(at: now, limit, &effects)
         }
-        return Effects(ask: ask(at: now, limit))
+        return effects
     }
 
     /// The wait of an attempt has reached its limit, or the attempt was cancelled.
@@ -232,58 +238,75 @@ struct TokenSupplyStateMachine {
     mutating func waitEnded(_ ticket: Ticket) -> Bool { queue.remove(ticket) }
 
     /// An attempt that has a token is not sent: the token returns.
-    mutating func withdrawn(_ token: SuppliedToken, at now: MonotonicInstant) -> Effects {
-        var effects = Effects()
+    mutating func withdrawn(_ token: SuppliedToken, at now: MonotonicInstant, _ limit: RateLimit) -> Effects {
         switch token {
         case .local(let token): local.giveBack(token, at: now)
         case .store:
             dropOldStock(at: now)
             if stock == 0 { stockEnds = now.advanced(by: Self.shelfLife) }
             stock += 1
-            serve(at: now, &effects)
         }
+        var effects = Effects()
+        serve(at: now, limit, &effects)
         return effects
     }
 
-    // MARK: Waiting
+    // MARK: Attempts
 
-    /// The end of a wait, and the reason of the refusal then.
-    private struct End {
-        let instant: MonotonicInstant
-        let reason: GateRefusal.Reason
-    }
-
-    private static func end(_ waitEnds: MonotonicInstant, _ deadline: MonotonicInstant?) -> End {
-        guard let deadline, deadline <= waitEnds else { return End(instant: waitEnds, reason: .waitTooLong) }
-        return End(instant: deadline, reason: .deadline)
-    }
-
-    /// Refuses an attempt that would wait too long even if the whole fleet's tokens came to this process.
-    private mutating func wait(
-        _ ticket: Ticket, at now: MonotonicInstant, _ end: End, _ limit: RateLimit
-    ) -> Entry {
-        let pace = TokenSchedule.Pace(perSecond: limit.perSecond, burst: 1)
-        let start = state == .pausing ? max(now, pauseEnds) : now
-        let queued = Double(queue.count) * Double(pace.interval)
-        let expected = start.advanced(by: .nanoseconds(Int64(saturating: queued)))
-        guard expected < end.instant else {
-            return .refused(end.reason, retryAfter: expected > now ? now.duration(to: expected) : nil)
-        }
-        queue.append(AttemptQueue.Waiting(ticket: ticket, priority: .normal, until: end.instant))
-        return .waits(until: end.instant, thenRefused: end.reason)
-    }
-
-    /// Gives the stock to the attempts that wait, in order.
-    private mutating func serve(at now: MonotonicInstant, _ effects: inout Effects) {
-        while stock > 0, let first = queue.first {
-            queue.remove(first.ticket)
-            guard first.until > now else {
-                effects.settled.append(Settled(ticket: first.ticket, turn: .expired(retryAfter: nil)))
-                continue
-            }
+    /// Takes a token that is there now; nil: there is none.
+    private mutating func availableToken(at now: MonotonicInstant, _ limit: RateLimit) -> SuppliedToken? {
+        if stock > 0 {
             stock -= 1
             use.record(1, at: now)
-            effects.settled.append(Settled(ticket: first.ticket, turn: .go(.store)))
+            return .store
+        }
+        guard isStoreAway else { return nil }
+        let pace = localPace(limit)
+        guard local.next(at: now, opening: nil, pace) <= now else { return nil }
+        use.record(1, at: now)
+        return .local(local.take(at: now, opening: nil, pace))
+    }
+
+    /// Gives the tokens that are there to the attempts that wait, in order.
+    private mutating func serve(at now: MonotonicInstant, _ limit: RateLimit, _ effects: inout Effects) {
+        while let first = queue.first {
+            if first.until <= now {
+                queue.remove(first.ticket)
+                effects.settled.append(Settled(ticket: first.ticket, turn: .expired(retryAfter: nil)))
+            } else if let token = availableToken(at: now, limit) {
+                queue.remove(first.ticket)
+                effects.settled.append(Settled(ticket: first.ticket, turn: .go(token)))
+            } else {
+                return
+            }
+        }
+    }
+
+    /// Refuses an attempt that would wait too long: in front of the local bucket, or even if all tokens of the store came
+    /// to this process.
+    private mutating func wait(
+        _ ticket: Ticket, at now: MonotonicInstant, waitEnds: MonotonicInstant, deadline: MonotonicInstant?,
+        _ limit: RateLimit
+    ) -> Entry {
+        let isDeadline = deadline.map { $0 <= waitEnds } ?? false
+        let end = isDeadline ? deadline ?? waitEnds : waitEnds
+        let reason = isDeadline ? GateRefusal.Reason.deadline : .waitTooLong
+        let pace = isStoreAway ? localPace(limit) : TokenSchedule.Pace(perSecond: limit.perSecond, burst: 1)
+        let queued = Double(queue.count) * Double(pace.interval)
+        let expected = firstToken(at: now, pace).advanced(by: .nanoseconds(Int64(saturating: queued)))
+        guard expected < end else {
+            return .refused(reason, retryAfter: expected > now ? now.duration(to: expected) : nil)
+        }
+        queue.append(AttemptQueue.Waiting(ticket: ticket, priority: .normal, until: end))
+        return .waits(until: end, thenRefused: reason)
+    }
+
+    /// When the next token may come, at the earliest.
+    private func firstToken(at now: MonotonicInstant, _ pace: TokenSchedule.Pace) -> MonotonicInstant {
+        switch state {
+        case .ready, .asking: now
+        case .pausing: max(now, pauseEnds)
+        case .away, .probing: local.next(at: now, opening: nil, pace)
         }
     }
 
@@ -301,7 +324,12 @@ struct TokenSupplyStateMachine {
     private mutating func ask(at now: MonotonicInstant, _ limit: RateLimit) -> Ask {
         let expected = min((use.rate(at: now) ?? 0) * Self.ahead, Double(max(limit.burst, 1)))
         batch = Int(expected)
-        return ask(for: max(1, min(queue.count + batch - stock, limit.burst)), at: now)
+        question += 1
+        asked = max(1, min(queue.count + batch - stock, limit.burst))
+        askedAt = now
+        state = isStoreAway ? .probing : .asking
+        timer = isStoreAway ? timer : nil
+        return Ask(number: question, count: asked)
     }
 
     /// Fetches the next batch while the last one is not used up.
@@ -310,12 +338,9 @@ struct TokenSupplyStateMachine {
         return ask(at: now, limit)
     }
 
-    private mutating func ask(for count: Int, at now: MonotonicInstant) -> Ask {
-        number += 1
-        asked = count
-        askedAt = now
-        state = isStoreAway ? .probing : .asking
-        return Ask(number: number, count: count)
+    /// Asks a store that is away, if its pause is over.
+    private mutating func probe(at now: MonotonicInstant, _ limit: RateLimit) -> Ask? {
+        state == .away && pauseEnds <= now ? ask(at: now, limit) : nil
     }
 
     /// The store had too few tokens. The next question waits until the bucket may be half full, so that one question
@@ -326,6 +351,15 @@ struct TokenSupplyStateMachine {
         let pause = max(asked, gathering, .milliseconds(1))
         state = .pausing
         pauseEnds = now.advanced(by: min(pause, Self.longestPause))
+    }
+
+    /// Sets the timer that wakes the attempts in the queue, unless there is one.
+    private mutating func setTimer(at now: MonotonicInstant, _ limit: RateLimit, _ effects: inout Effects) {
+        guard timer == nil, queue.count > 0, state == .pausing || isStoreAway else { return }
+        timers += 1
+        let timer = Timer(number: timers, ends: firstToken(at: now, localPace(limit)))
+        self.timer = timer
+        effects.timer = timer
     }
 
     private mutating func dropOldStock(at now: MonotonicInstant) {
@@ -339,25 +373,13 @@ struct TokenSupplyStateMachine {
     private mutating func beginShare(at now: MonotonicInstant, _ limit: RateLimit) {
         let known = use.rate(at: now).map { max($0 / max(limit.perSecond, 0.001), Self.smallestShare) }
         share = min(known ?? Self.unknownShare, 1)
-        let pace = localPace(limit)
         let missed = askedAt.duration(to: now).inSeconds * share * limit.perSecond
-        local = TokenSchedule(tokens: missed, at: now, pace)
+        local = TokenSchedule(tokens: missed, at: now, localPace(limit))
     }
 
     private func localPace(_ limit: RateLimit) -> TokenSchedule.Pace {
         let burst = (Double(limit.burst) * share).rounded(.down)
         return TokenSchedule.Pace(
             perSecond: limit.perSecond * share, burst: Int(min(max(burst, 1), 1_000_000)))
-    }
-
-    private mutating func takeLocally(
-        at now: MonotonicInstant, until end: MonotonicInstant, _ limit: RateLimit
-    ) -> Turn {
-        let pace = localPace(limit)
-        let slot = local.next(at: now, opening: nil, pace)
-        guard slot <= now || slot < end else { return .expired(retryAfter: now.duration(to: slot)) }
-        use.record(1, at: now)
-        let token = SuppliedToken.local(local.take(at: now, opening: nil, pace))
-        return slot > now ? .sleeps(until: slot, token) : .go(token)
     }
 }
