@@ -9,6 +9,8 @@ import NIOCore
 enum ProxiesTarget {
     private static let target = TunnelTarget(host: "api.example", port: 443)
     private static let credentials = ProxyCredentials(user: "fuzz-user", password: "fuzz-password")
+    /// The same credentials in a field.
+    private static let authorization = "Basic ZnV6ei11c2VyOmZ1enotcGFzc3dvcmQ="
 
     static func check(_ input: FuzzInput) throws {
         var input = input
@@ -35,7 +37,7 @@ enum ProxiesTarget {
         limits.maximumHeadBytes = 200
         limits.maximumFields = 4
         limits.maximumInformationalResponses = 2
-        let machine = HTTPTunnelStateMachine(target: target, credentials: credentials, limits: limits)
+        let machine = HTTPTunnelStateMachine(target: target, authorization: authorization, limits: limits)
         return try run(machine, pieces, isClosed: isClosed, most: limits.maximumHeadBytes - 1)
     }
 

@@ -236,8 +236,30 @@ package final class PooledTransport: ServiceTransport {
     package var openChannels: Int { environment.census.open }
 
     /// Dials until `origin` has that many connections ready for requests.
-    package func prewarm(_ origin: Origin, connections: Int) async throws {
-        let route = Route(origin, proxy: try environment.proxies.proxy(for: origin))
+    ///
+    /// - Parameter overAddresses: Whether requests to the origin choose an address of its host. Then the connections are
+    ///   spread evenly over the addresses.
+    package func prewarm(_ origin: Origin, connections: Int, overAddresses: Bool = false) async throws {
+        if overAddresses, let addresses = try await addresses(of: origin, deadline: nil) {
+            try await prewarm(origin, addresses, connections: connections)
+        } else {
+            try await prewarm(Route(origin, proxy: try environment.proxies.proxy(for: origin)), connections)
+        }
+    }
+
+    private func prewarm(_ origin: Origin, _ addresses: [IPAddress], connections: Int) async throws {
+        let (share, rest) = connections.quotientAndRemainder(dividingBy: max(1, addresses.count))
+        try await withThrowingTaskGroup { group in
+            for (index, address) in addresses.enumerated() {
+                let count = share + (index < rest ? 1 : 0)
+                guard count > 0 else { break }
+                group.addTask { try await self.prewarm(Route(origin, address: address), count) }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    private func prewarm(_ route: Route, _ connections: Int) async throws {
         var pool = pools.pool(for: route)
         while try await !prewarm(pool, connections) {
             pool = pools.pool(for: route)
@@ -253,6 +275,9 @@ package final class PooledTransport: ServiceTransport {
             throw error
         } catch PoolError.closed where !pools.isClosed {
             return false
+        } catch PoolError.draining where !pools.isDraining {
+            // The host no longer has the address of the pool.
+            return true
         } catch is PoolError {
             throw ServiceError(.shuttingDown, "the client is shutting down or shut down and dials no more")
         }

@@ -3,12 +3,17 @@ internal import BowlineTransport
 
 extension ServiceClient {
     /// The client's connections: a snapshot of the pool, and dials in advance.
-    public var pool: ClientPool { ClientPool(transport: core.pooled, lifecycle: core.lifecycle) }
+    public var pool: ClientPool {
+        ClientPool(
+            transport: core.pooled, lifecycle: core.lifecycle,
+            balancesAddresses: configuration.resilience.balancing?.isOverAddresses ?? false)
+    }
 
     /// Access to a client's connections.
     public struct ClientPool: Sendable {
         fileprivate let transport: PooledTransport?
         fileprivate let lifecycle: ClientLifecycle
+        fileprivate let balancesAddresses: Bool
 
         /// Returns how many connections the pool has at this moment, and how many were opened and closed so far. Closed
         /// connections are counted by reason. Empty for a client with a transport of your own. For the connection of
@@ -21,6 +26,8 @@ extension ServiceClient {
         ///
         /// Returns when the dials have ended. If pooling is off, returns at once. To keep connections ready
         /// permanently, set `pool.minimumIdlePerOrigin`. Cancelling the task ends the wait, not the dials.
+        ///
+        /// If requests are balanced over the addresses of the host, the connections are spread evenly over them.
         ///
         /// - Parameters:
         ///   - origin: An absolute URL. Its path is ignored.
@@ -35,7 +42,14 @@ extension ServiceClient {
             guard !lifecycle.isDraining else {
                 throw ServiceError(.shuttingDown, "the client is shutting down or shut down and dials no more")
             }
-            try await transport?.prewarm(ServiceURL(origin).origin, connections: connections)
+            try await transport?.prewarm(
+                ServiceURL(origin).origin, connections: connections, overAddresses: balancesAddresses)
         }
+    }
+}
+
+extension BalancingOptions {
+    fileprivate var isOverAddresses: Bool {
+        if case .addresses = endpoints { true } else { false }
     }
 }

@@ -2,7 +2,7 @@
 public struct PoolSnapshot: Sendable {
     /// The origins that have a pool now, sorted by name. The pool of an origin with no connection, dial or waiting
     /// request is removed, so that origin is not included. An origin has several entries if its requests use several
-    /// proxies.
+    /// proxies, or if they are balanced over the addresses of the host.
     public let origins: [OriginPoolSnapshot]
     /// Connections opened since the client was made, including connections of pools that were removed.
     public let opened: Int
@@ -27,12 +27,16 @@ public struct PoolSnapshot: Sendable {
     public var streams: Int { origins.reduce(0) { $0 + $1.streams } }
 }
 
-/// The connections of one pool at one moment. An origin has one pool for each of its routes: directly, or through a proxy.
+/// The connections of one pool at one moment. An origin has one pool for each of its routes: directly, through a proxy,
+/// or to one address of its host.
 public struct OriginPoolSnapshot: Sendable {
     /// The origin that the pool belongs to.
     public let origin: Origin
     /// The proxy of the pool's connections, without credentials; nil: the connections are direct.
     public let proxy: String?
+    /// The only address of the host to which the pool connects; nil: each dial chooses the address. Set only if requests
+    /// are balanced over the addresses of the host.
+    public let address: IPAddress?
     /// Connections that are open and unused.
     public let idle: Int
     /// Connections that carry a request.
@@ -49,12 +53,12 @@ public struct OriginPoolSnapshot: Sendable {
     public let closed: [String: Int]
 
     package init(
-        origin: Origin, proxy: String? = nil, idle: Int, active: Int, dialling: Int, waiting: Int, streams: Int = 0,
-        opened: Int,
-        closed: [String: Int]
+        origin: Origin, proxy: String? = nil, address: IPAddress? = nil, idle: Int, active: Int, dialling: Int,
+        waiting: Int, streams: Int = 0, opened: Int, closed: [String: Int]
     ) {
         self.origin = origin
         self.proxy = proxy
+        self.address = address
         self.idle = idle
         self.active = active
         self.dialling = dialling

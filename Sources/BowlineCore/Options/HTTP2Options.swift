@@ -14,8 +14,8 @@ public struct HTTP2Options: Sendable, Hashable, ConfigurableOptions {
 
     /// Which protocol a connection speaks. Default `.automatic`.
     public var negotiation: Negotiation = .automatic
-    /// How many HTTP/2 connections one origin may have. Connections that take no new requests do not count. 1 to 1,000.
-    /// Default 4.
+    /// How many HTTP/2 connections one origin may have. Connections that take no new requests do not count. If requests
+    /// are balanced over the addresses of the host, the limit holds for each address. 1 to 1,000. Default 4.
     public var maximumConnectionsPerOrigin = 4
     /// How many streams one connection carries at once, if the peer allows as many. 1 to 10,000. Default 256.
     public var maximumStreams = 256

@@ -5,8 +5,8 @@ public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
     public var isEnabled = true
     /// How long a connection may be idle; then a timer closes it. Greater than zero. Default 90 s.
     public var idleTimeout: Duration? = .seconds(90)
-    /// How many idle connections are kept for one origin. When there is one more, the connection that has been idle
-    /// longest closes. From 0. Default 64.
+    /// How many idle connections are kept for one origin, over all addresses of its host. When there is one more, the
+    /// connection that has been idle longest closes. From 0. Default 64.
     public var maximumIdlePerOrigin = 64
     /// How many idle connections are kept for all origins together. When there is one more, the least recently used
     /// connection closes. From 0. Default 512.
@@ -18,6 +18,9 @@ public struct PoolOptions: Sendable, Hashable, ConfigurableOptions {
     /// happens after a GOAWAY, at the end of the connection's lifetime, after its last use, or when its peer has
     /// stopped answering. At most ``HTTP2Options/maximumConnectionsPerOrigin`` such connections are left out of the
     /// count at once.
+    ///
+    /// If requests are balanced over the addresses of the host (``BalancingOptions``), the limit holds for each address.
+    /// So do ``maximumWaiting`` and ``minimumIdlePerOrigin``.
     public var maximumPerOrigin: Int? = 256
     /// How many requests may wait for a connection to one origin. Another request fails with
     /// ``ServiceError/Code/poolSaturated``. From 0. Default 10,000.

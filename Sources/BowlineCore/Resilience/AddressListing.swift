@@ -1,18 +1,22 @@
-/// A transport that can send a request to a chosen address of its host (``RequestContext/address``).
+/// A transport that can send a request to a chosen address of its host (``AttemptPlacement/address``).
 package protocol AddressListing: ServiceTransport {
     /// Returns the addresses of an origin's host, in the order of the resolver; nil: requests to this origin cannot
-    /// choose (a proxy resolves the name, the host is an address, or the origin is a Unix domain socket).
+    /// choose (a proxy resolves the name, the host is an address or `localhost`, or the origin is a Unix domain socket).
     ///
-    /// Uses the transport's cache of names. May wait for a look-up, at most until `deadline` or `timeouts.connect`.
+    /// Uses the transport's cache of names. Waits for a look-up only if no addresses are known, at most until `deadline`
+    /// or `timeouts.connect`. When known addresses are out of date, the transport looks the host up again in the
+    /// background, and they stay known until the answer is there.
     ///
-    /// - Throws: ``ServiceError`` `nameResolutionFailed`; `CancellationError`.
+    /// - Throws: ``ServiceError`` `nameResolutionFailed`, `connectTimeout` or `deadlineExceeded`, all `neverSent`;
+    ///   `CancellationError` at once when the task is cancelled.
     func addresses(of origin: Origin, deadline: Deadline?) async throws -> [IPAddress]?
 
     /// Returns what ``addresses(of:deadline:)`` would return without a wait; `.none`: it would have to wait.
     func knownAddresses(of origin: Origin, now: MonotonicInstant) -> KnownAddresses
 
     /// Closes the pools of addresses that the host no longer has: idle connections close, and the others close when
-    /// their requests have ended.
+    /// their requests have ended. Requests that have chosen such an address are still sent to it. If an address comes
+    /// back, its pool goes on as before.
     func keepOnly(_ addresses: [IPAddress], of origin: Origin)
 }
 

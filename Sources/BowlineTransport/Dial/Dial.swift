@@ -7,7 +7,7 @@ internal import NIOSSL
 /// | step | code | only for |
 /// |---|---|---|
 /// | trust | ``TLSContext``: the trusted certificates, once per client | TLS |
-/// | resolve | ``ResolveStep``: the addresses of the host, or of the proxy | names |
+/// | resolve | ``ResolveStep``: the addresses of the host, or of the proxy | names, unless the route has an address |
 /// | connect | ``ConnectStep``: a socket to one of the addresses (RFC 8305) | all |
 /// | secure the proxy | ``SecureStep`` | TLS to the proxy |
 /// | tunnel | ``OpenTunnel``: CONNECT or SOCKS5 | proxies, except for `http` through an HTTP proxy |
@@ -99,7 +99,10 @@ final class Dial: @unchecked Sendable {
 
     private func timedOut() {
         if step == .resolve, connect?.isResolving == false { step = .connect }
-        connect?.timedOut()
+        if let connect {
+            connect.timedOut()
+            addressFailed(.peer)
+        }
         fail(DialFailure.timedOut)
     }
 
@@ -166,6 +169,7 @@ final class Dial: @unchecked Sendable {
     }
 
     private var target: ConnectStep.Target {
+        if let address = route.address { return .address(address, port: origin.port) }
         if let proxy = route.proxy { return ConnectStep.Target(proxy.host, port: proxy.port) }
         if let path = origin.socketPath { return .socket(path: path) }
         return ConnectStep.Target(origin.host, port: origin.port)
@@ -206,7 +210,9 @@ final class Dial: @unchecked Sendable {
         resolveDuration = connect.resolveDuration
         self.connect = nil
         switch result {
-        case .failure(let error): fail(error)
+        case .failure(let error):
+            addressFailed(DialFailureCause(error))
+            fail(error)
         case .success(let channel):
             connectDuration = connect.connectDuration(at: now)
             self.channel = channel
@@ -214,6 +220,12 @@ final class Dial: @unchecked Sendable {
             begin(.tunnel)
             secureProxy(channel, trust)
         }
+    }
+
+    /// Has the client look up the host's addresses again soon, if the dial was for one of them.
+    private func addressFailed(_ cause: DialFailureCause) {
+        guard route.address != nil, cause == .peer else { return }
+        environment.hosts.dialFailed(origin, now: timer.now)
     }
 
     // MARK: tunnel

@@ -45,6 +45,9 @@ extension ServiceError {
         var (code, message) = reason(error, limit: limit)
         if let proxy = route.proxy?.description {
             (code, message) = naming(proxy, code, message, error, step)
+        } else if let address = route.address, !(error is ConnectFailure) {
+            // A `ConnectFailure` names the addresses that were tried.
+            message += "; the dial was for the address \(String(address.description.prefix(64)))"
         }
         return ServiceError(
             code, message, underlying: underlying(error), origin: route.origin.description, phase: .connecting

@@ -58,7 +58,8 @@ final class PreparedRequest: Sendable {
         try body.validate()
         let url = try request.url ?? ServiceURL(request.reference)
         let route = Route(
-            url.origin, proxy: proxies.isDirect || request.method == .connect ? nil : try proxies.proxy(for: url))
+            url.origin, proxy: proxies.isDirect || request.method == .connect ? nil : try proxies.proxy(for: url),
+            placement: context.placement)
         self.route = route
         isIdempotent = request.isIdempotent
         allowsResend = options?.allowsResend ?? true

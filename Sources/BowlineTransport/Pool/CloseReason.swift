@@ -54,6 +54,8 @@ enum CloseReason: String, Sendable, Hashable, CaseIterable {
     case replaced
     /// The client shuts down, and no request needed the connection any more.
     case shutdown
+    /// Its host no longer has its address, and no request needed the connection any more.
+    case addressGone
     /// The client's shutdown reached its deadline.
     case forced
     /// The last value of its client was released, and no request used the connection.

@@ -196,9 +196,22 @@ final class ConnectionPool: Sendable {
     /// Stops keeping connections. Closes the idle ones, cancels dials that no waiter needs, and closes each leased
     /// connection when it is released and no waiter needs it.
     ///
-    /// Leases are still granted, with new dials if necessary: their requests were admitted before the drain.
-    func beginDrain() {
-        driver.perform { $0.beginDrain(now: $1) }
+    /// Leases are still granted, with new dials if necessary: their requests were admitted before the drain, or had
+    /// chosen the address before it vanished.
+    ///
+    /// - Parameter reason: Why the connections close: `.shutdown`, or `.addressGone`.
+    func beginDrain(_ reason: CloseReason = .shutdown) {
+        driver.perform { $0.beginDrain(reason, now: $1) }
+    }
+
+    /// Ends a drain for the reason `.addressGone`, because the address has come back. Does nothing in another drain.
+    func endDrain() {
+        driver.perform { $0.endDrain(now: $1) }
+    }
+
+    /// Whether the pool stops keeping connections.
+    var isDraining: Bool {
+        driver.inspect { $0.phase == .draining }
     }
 
     /// Closes all connections, leased ones included, and cancels the dials. Waiting requests and all later ones fail

@@ -55,7 +55,7 @@ extension PoolStateMachine {
     /// Retires the multiplexed connections in use. No waiter needs them any more; each closes when its last lease ends.
     mutating func retireMultiplexed(_ effects: inout PoolEffects) {
         for position in table.multiplexed where table[position].phase == .leased {
-            retire(position, .shutdown, &effects)
+            retire(position, drainReason, &effects)
         }
     }
 
@@ -117,17 +117,30 @@ extension PoolStateMachine {
     }
 
     /// Stops keeping connections. At once, closes the idle connections and cancels the dials that no waiter needs.
-    /// Closes each leased connection when it becomes free. Waiting requests still get connections, and the pool dials
-    /// for them; the client refuses new requests.
-    mutating func beginDrain(now: MonotonicInstant) -> PoolEffects {
+    /// Closes each leased connection when it becomes free. Requests still get connections, and the pool dials for them.
+    ///
+    /// - Parameter reason: Why the connections close: `.shutdown`, or `.addressGone`. A shutdown replaces the other
+    ///   reason.
+    mutating func beginDrain(_ reason: CloseReason = .shutdown, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
+        if phase == .running || reason == .shutdown { drainReason = reason }
         guard phase == .running else { return effects }
         phase = .draining
         for position in table.idlePositions {
-            close(position, .shutdown, &effects)
+            close(position, reason, &effects)
         }
         finishEvent(now, &effects)
         failPrewarms(.draining, &effects)
+        return effects
+    }
+
+    /// Ends the drain of a pool whose address has come back. Connections that have been retired stay so. Does nothing if
+    /// the pool drains for a shutdown.
+    mutating func endDrain(now: MonotonicInstant) -> PoolEffects {
+        var effects = PoolEffects()
+        guard phase == .draining, drainReason == .addressGone else { return effects }
+        phase = .running
+        finishEvent(now, &effects)
         return effects
     }
 

@@ -262,7 +262,7 @@ extension PoolStateMachine {
             // nevertheless.
             scheduleWakeUp(at: expiry, now, &effects)
         } else if phase != .running {
-            close(position, .shutdown, &effects)
+            close(position, drainReason, &effects)
         } else if !configuration.isEnabled {
             close(position, table[position].uses > 0 ? .poolingDisabled : .dialUnneeded, &effects)
         } else if configuration.maximumIdle == 0 {

@@ -22,6 +22,7 @@ internal import BowlineCore
 /// | `noByteReceived`        | –                        | probed if silent (7)     | closed if silent  | –          |
 /// | `evictOldestIdle`       | –                        | –                        | closed if oldest  | –          |
 /// | `beginDrain`            | cancelled if superfluous | –                        | closed            | –          |
+/// | `endDrain`              | –                        | –                        | –                 | –          |
 /// | `closeAll`              | cancelled                | closed                   | closed            | –          |
 ///
 /// 1. An expired connection is closed instead, and the next one is taken.
@@ -52,7 +53,9 @@ internal import BowlineCore
 /// Retired and doubted connections serve no waiter. Up to `maximumMultiplexed` of them do not count against
 /// `maximumConnections`.
 ///
-/// The pool itself goes *running → draining → closed*, never back. A waiter ends exactly once: it is granted a
+/// The pool itself goes *running → draining → closed*. It drains when the client shuts down, or when the host no longer
+/// has the address of the pool's route. While it drains, connections close with that reason. If the address comes back,
+/// the pool is *running* again (`endDrain`). All other steps are final. A waiter ends exactly once: it is granted a
 /// connection, or it fails because of its deadline, its limit, its cancellation, a failed dial or the closing of the
 /// pool. The first of these events removes the waiter from the queue, so the later ones do not find it.
 ///
@@ -75,6 +78,8 @@ struct PoolStateMachine: ~Copyable {
 
     let configuration: PoolConfiguration
     var phase = Phase.running
+    /// Why connections close while the pool drains.
+    var drainReason = CloseReason.shutdown
     var table = ConnectionTable()
     var waiters = WaiterQueue()
     var expectation: DialExpectation

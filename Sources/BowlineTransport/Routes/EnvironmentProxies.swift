@@ -76,7 +76,7 @@ struct EnvironmentProxies: Sendable {
 
     /// Whether the origin's host is `localhost`, a name below it (RFC 6761 §6.3), or a loopback address.
     private static func isLoopback(_ origin: Origin) -> Bool {
-        if origin.isIPAddress { return LiteralAddress(origin.host)?.isLoopback == true }
+        if origin.isIPAddress { return IPAddress(origin.host)?.isLoopback == true }
         let name = origin.host.utf8.last == UInt8(ascii: ".") ? origin.host.dropLast() : origin.host[...]
         return NoProxyRules.isSame(name, orBelow: "localhost")
     }

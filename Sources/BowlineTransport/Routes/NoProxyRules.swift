@@ -14,7 +14,7 @@ struct NoProxyRules: Sendable {
         /// A name in lower case, without dots at its ends: the name itself and its subdomains.
         case name(String)
         /// One address, or the addresses with the same first bits.
-        case network(LiteralAddress, bits: Int)
+        case network(IPAddress, bits: Int)
     }
 
     /// Whether no origin uses a proxy: there is an entry `*`.
@@ -49,7 +49,7 @@ struct NoProxyRules: Sendable {
     func matches(_ origin: Origin) -> Bool {
         if matchesAll { return true }
         guard !entries.isEmpty else { return false }
-        let address = origin.isIPAddress ? LiteralAddress(origin.host) : nil
+        let address = origin.isIPAddress ? Self.literal(origin.host) : nil
         let name = origin.host.utf8.last == UInt8(ascii: ".") ? origin.host.dropLast() : origin.host[...]
         return entries.contains { entry in
             guard entry.port == nil || entry.port == origin.port else { return false }
@@ -73,7 +73,7 @@ struct NoProxyRules: Sendable {
 extension NoProxyRules {
     /// Reads one entry; nil: it makes no sense.
     private static func entry(_ text: String) -> Entry? {
-        if let address = LiteralAddress(text) { return Entry(place: whole(address), port: nil) }
+        if let address = literal(text) { return Entry(place: whole(address), port: nil) }
         if text.utf8.contains(UInt8(ascii: "/")) { return network(text) }
         if text.utf8.first == UInt8(ascii: "[") { return bracketed(text) }
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else {
@@ -81,7 +81,7 @@ extension NoProxyRules {
         }
         let host = text[..<colon]
         guard let port = number(text[text.utf8.index(after: colon)...], in: 1...65_535) else { return nil }
-        if let address = LiteralAddress(String(host)) {
+        if let address = literal(String(host)) {
             // An IPv6 address with a port needs brackets.
             return address.zone == nil && !host.utf8.contains(UInt8(ascii: ":"))
                 ? Entry(place: whole(address), port: port) : nil
@@ -89,8 +89,14 @@ extension NoProxyRules {
         return name(host).map { Entry(place: $0, port: port) }
     }
 
-    private static func whole(_ address: LiteralAddress) -> Place {
-        .network(address, bits: address.bytes.count * 8)
+    /// Reads an address without brackets. An IPv4 address in IPv6 form counts as the IPv4 address, because a connection
+    /// to either reaches the same host.
+    private static func literal(_ text: String) -> IPAddress? {
+        IPAddress(text)?.withoutMapping
+    }
+
+    private static func whole(_ address: IPAddress) -> Place {
+        .network(address, bits: address.bitCount)
     }
 
     /// Reads `192.0.2.0/24` or `2001:db8::/32`. Bits after the prefix are ignored.
@@ -98,11 +104,11 @@ extension NoProxyRules {
         let parts = text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         guard parts.count == 2 else { return nil }
         let written = String(Substring(parts[0]))
-        guard let address = LiteralAddress(written), address.zone == nil else { return nil }
-        let isMapped = address.bytes.count == 4 && written.utf8.contains(UInt8(ascii: ":"))
+        guard let address = literal(written), address.zone == nil else { return nil }
+        let isMapped = address.family == .v4 && written.utf8.contains(UInt8(ascii: ":"))
         // The first 96 bits say that the address is an IPv4 address.
         let skipped = isMapped ? 96 : 0
-        guard let bits = number(Substring(parts[1]), in: skipped...(skipped + address.bytes.count * 8)) else {
+        guard let bits = number(Substring(parts[1]), in: skipped...(skipped + address.bitCount)) else {
             return nil
         }
         return Entry(place: .network(address, bits: bits - skipped), port: nil)
@@ -112,7 +118,7 @@ extension NoProxyRules {
     private static func bracketed(_ text: String) -> Entry? {
         guard let end = text.utf8.firstIndex(of: UInt8(ascii: "]")) else { return nil }
         let inside = text[..<end].dropFirst()
-        guard inside.utf8.contains(UInt8(ascii: ":")), let address = LiteralAddress(String(inside)) else { return nil }
+        guard inside.utf8.contains(UInt8(ascii: ":")), let address = literal(String(inside)) else { return nil }
         let rest = text[text.utf8.index(after: end)...]
         guard !rest.isEmpty else { return Entry(place: whole(address), port: nil) }
         guard rest.utf8.first == UInt8(ascii: ":"), let port = number(rest.dropFirst(), in: 1...65_535) else {
@@ -156,5 +162,24 @@ extension NoProxyRules {
         let isShown =
             entry.utf8.count <= 64 && entry.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "@") }
         return isShown ? "\"\(entry)\"" : "one of \(entry.utf8.count) bytes"
+    }
+}
+
+extension IPAddress {
+    fileprivate var bitCount: Int { family == .v4 ? 32 : 128 }
+
+    /// The IPv4 address that this address maps (`::ffff:192.0.2.1`); or this address, also if it has a zone.
+    fileprivate var withoutMapping: IPAddress {
+        guard family == .v6, high == 0, low >> 32 == 0xFFFF, zone == nil else { return self }
+        return IPAddress(v4: UInt32(truncatingIfNeeded: low))
+    }
+
+    /// Whether the first `bits` bits of both addresses are the same, and both are of one family. The zones do not count.
+    fileprivate func hasPrefix(_ bits: Int, of other: IPAddress) -> Bool {
+        guard family == other.family else { return false }
+        if family == .v4 { return (low ^ other.low) >> UInt64(32 - bits) == 0 }
+        // A shift by 64 gives 0.
+        return (high ^ other.high) >> UInt64(64 - min(bits, 64)) == 0
+            && (low ^ other.low) >> UInt64(128 - max(bits, 64)) == 0
     }
 }

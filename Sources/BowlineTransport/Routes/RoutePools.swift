@@ -1,23 +1,4 @@
 internal import BowlineCore
-internal import Synchronization
-
-/// The number of idle connections of all routes, and its limit.
-private final class IdleCount: Sendable {
-    private let maximum: Int
-    private let count = Atomic(0)
-
-    init(maximum: Int) {
-        self.maximum = maximum
-    }
-
-    var isTooHigh: Bool { count.load(ordering: .sequentiallyConsistent) > maximum }
-
-    /// Changes the number. Returns whether it has grown beyond the limit.
-    func change(by change: Int) -> Bool {
-        let total = count.wrappingAdd(change, ordering: .sequentiallyConsistent).newValue
-        return change > 0 && total > maximum
-    }
-}
 
 /// The pools of all routes. Finds a route's pool, limits the total number of idle connections, and removes *cold* pools:
 /// pools without a connection, a dial or a waiting request.
@@ -30,15 +11,15 @@ final class RoutePools: Sendable {
         var purgeThreshold = 32
         /// How many connections the removed pools had opened and closed.
         var retired = RetiredCounts()
+        /// The limits of the idle connections of all addresses of an origin, and how many pools each limit has.
+        var addressLimits: [Origin: (limit: IdleLimit, pools: Int)] = [:]
     }
 
     private let environment: TransportEnvironment
     private let configuration: PoolConfiguration
     private let state = Guarded(State())
-    private let idle: IdleCount
-    /// How often threads have found too many idle connections since one thread began to close them. 0: no thread is
-    /// closing any.
-    private let surplusSightings = Atomic(0)
+    /// The limit over all routes.
+    private let idle: IdleLimit
 
     init(environment: TransportEnvironment) {
         self.environment = environment
@@ -46,7 +27,7 @@ final class RoutePools: Sendable {
         configuration.maximumMultiplexed = environment.options.http2.maximumConnectionsPerOrigin
         configuration.boundsDials = environment.options.connectTimeout != nil
         self.configuration = configuration
-        idle = IdleCount(maximum: environment.options.pool.maximumIdle)
+        idle = IdleLimit(maximum: environment.options.pool.maximumIdle, reason: .totalIdleCapacity)
     }
 
     /// Returns the pool of `route`. Makes it on first use.
@@ -54,7 +35,7 @@ final class RoutePools: Sendable {
         let (pool, cold) = state.withLock { state -> (ConnectionPool, [ConnectionPool]) in
             if let pool = state.pools[route] { return (pool, []) }
             let cold = state.pools.count >= state.purgeThreshold ? state.purge() : []
-            let pool = makePool(for: route)
+            let pool = makePool(for: route, state.addressLimit(of: route, configuration))
             if state.isDraining { pool.beginDrain() }
             if state.isClosed { pool.closeAll(.forced) }
             state.pools[route] = pool
@@ -65,7 +46,9 @@ final class RoutePools: Sendable {
         return pool
     }
 
-    private func makePool(for route: Route) -> ConnectionPool {
+    /// - Parameter addressLimit: The limit of the idle connections of all addresses of the origin; nil: the route has no
+    ///   address.
+    private func makePool(for route: Route, _ addressLimit: IdleLimit?) -> ConnectionPool {
         let dialer = RouteDialer(route, environment: environment)
         var configuration = configuration
         configuration.expectation = expectation(for: route)
@@ -74,13 +57,8 @@ final class RoutePools: Sendable {
             dialer: dialer,
             clock: environment.clock,
             random: environment.options.random,
-            // Runs twice per request. Changes the counter, and calls `RoutePools` only above the limit.
-            idleCountChanged: { [idle, weak self] change in
-                if idle.change(by: change) { self?.tooManyIdle() }
-            },
-            connectionRemoved: { [weak self] _, reason in
-                if reason.mayLeaveOriginCold { self?.removeIfCold(route) }
-            }
+            idleCountChanged: idleCountChanged(of: route.origin, addressLimit),
+            connectionRemoved: { [weak self] _, reason in self?.connectionRemoved(from: route, reason) }
         )
         dialer.serve(pool)
         return pool
@@ -96,41 +74,63 @@ final class RoutePools: Sendable {
         }
     }
 
-    /// Closes the surplus of idle connections, on one thread at a time, so that in a burst not every thread searches
-    /// all pools. A thread that finds a surplus while another thread is closing only counts it. The closing thread then
-    /// checks again, so no surplus stays.
-    private func tooManyIdle() {
-        guard surplusSightings.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue == 0 else { return }
-        var seen: Int
-        repeat {
-            seen = surplusSightings.load(ordering: .sequentiallyConsistent)
-            closeSurplus()
-        } while !surplusSightings.compareExchange(expected: seen, desired: 0, ordering: .sequentiallyConsistent)
-            .exchanged
-    }
-
-    /// Closes idle connections, of any route and the longest idle first, until their total is within the limit.
-    private func closeSurplus() {
-        guard idle.isTooHigh else { return }
-        let pools = state.withLock { Array($0.pools.values) }
-        // Each pool is asked once, and again only after it has closed a connection.
-        var oldest = pools.compactMap { pool in pool.oldestIdleSince.map { (pool: pool, since: $0) } }
-        while idle.isTooHigh, let index = oldest.indices.min(by: { oldest[$0].since < oldest[$1].since }) {
-            oldest[index].pool.evictOldestIdle(reason: .totalIdleCapacity)
-            if let since = oldest[index].pool.oldestIdleSince {
-                oldest[index].since = since
-            } else {
-                oldest.remove(at: index)
+    /// Returns what runs twice per request. It changes a counter, and calls `RoutePools` only above a limit.
+    private func idleCountChanged(of origin: Origin, _ addressLimit: IdleLimit?) -> @Sendable (Int) -> Void {
+        guard let addressLimit else {
+            return { [idle, weak self] change in
+                if idle.change(by: change) { self?.tooManyIdle() }
             }
+        }
+        return { [idle, weak self] change in
+            if addressLimit.change(by: change) {
+                addressLimit.closeSurplus { self?.pools { $0.address != nil && $0.origin == origin } ?? [] }
+            }
+            if idle.change(by: change) { self?.tooManyIdle() }
         }
     }
 
-    func removeIfCold(_ route: Route) {
+    private func tooManyIdle() {
+        idle.closeSurplus { state.withLock { Array($0.pools.values) } }
+    }
+
+    private func pools(where isIncluded: (Route) -> Bool) -> [ConnectionPool] {
+        state.withLock { state in state.pools.filter { isIncluded($0.key) }.map(\.value) }
+    }
+
+    private func connectionRemoved(from route: Route, _ reason: CloseReason) {
+        if reason.mayLeaveOriginCold {
+            removeIfCold(route)
+        } else if route.address != nil {
+            // Another address of the origin may have all the idle connections that its limit allows.
+            let isSurplus = reason == .idleCapacity && configuration.maximumIdle > 0
+            removeIfCold(route, onlyIfDraining: !isSurplus)
+        }
+    }
+
+    func removeIfCold(_ route: Route, onlyIfDraining: Bool = false) {
         let pool = state.withLock { state -> ConnectionPool? in
-            guard let pool = state.pools[route] else { return nil }
+            guard let pool = state.pools[route], !onlyIfDraining || pool.isDraining else { return nil }
             return state.remove(pool, of: route) ? pool : nil
         }
         withExtendedLifetime(pool) {}
+    }
+
+    /// Closes the pools of addresses that the origin's host no longer has. Their idle connections close at once, and the
+    /// others when their requests have ended. Until then, the pools still serve requests that have chosen such an
+    /// address. A pool whose address has come back goes on as before.
+    func keepOnly(_ addresses: [IPAddress], of origin: Origin) {
+        let pools = state.withLock { state in
+            state.pools.filter { $0.key.address != nil && $0.key.origin == origin }
+        }
+        for (route, pool) in pools {
+            guard let address = route.address else { continue }
+            if addresses.contains(address) {
+                pool.endDrain()
+            } else {
+                pool.beginDrain(.addressGone)
+                removeIfCold(route)
+            }
+        }
     }
 
     func beginDrain() {
@@ -149,6 +149,9 @@ final class RoutePools: Sendable {
         for pool in pools { pool.closeAll(.forced) }
     }
 
+    /// Whether all pools drain, because the client shuts down.
+    var isDraining: Bool { state.withLock { $0.isDraining } }
+
     /// Whether everything was closed by force. If this is false, a pool is closed only because it had become cold, and
     /// another pool replaces it.
     var isClosed: Bool { state.withLock { $0.isClosed } }
@@ -162,7 +165,7 @@ final class RoutePools: Sendable {
             total.add(snapshot)
             origins.append(OriginPoolSnapshot(route, snapshot))
         }
-        origins.sort { $0.origin.description < $1.origin.description }
+        origins.sort { ($0.origin.description, $0.place) < ($1.origin.description, $1.place) }
         return PoolSnapshot(origins: origins, opened: total.opened, closed: total.closed)
     }
 }
@@ -186,7 +189,20 @@ extension RoutePools.State {
         guard pool.closeIfCold(includingHopeless: includingHopeless) else { return false }
         retired.add(pool.snapshot())
         pools[route] = nil
+        if route.address != nil, let (limit, count) = addressLimits[route.origin] {
+            addressLimits[route.origin] = count == 1 ? nil : (limit, count - 1)
+        }
         return true
+    }
+
+    /// Returns the limit for the idle connections of a new pool and of the other addresses of its origin; nil: the route
+    /// has no address.
+    mutating func addressLimit(of route: Route, _ configuration: PoolConfiguration) -> IdleLimit? {
+        guard route.address != nil else { return nil }
+        let (limit, count) =
+            addressLimits[route.origin] ?? (IdleLimit(maximum: configuration.maximumIdle, reason: .idleCapacity), 0)
+        addressLimits[route.origin] = (limit, count + 1)
+        return limit
     }
 
     /// Removes the cold pools and returns them.
@@ -200,12 +216,16 @@ extension RoutePools.State {
 extension OriginPoolSnapshot {
     fileprivate init(_ route: Route, _ snapshot: PoolCounts) {
         self.init(
-            origin: route.origin, proxy: route.proxy?.description, idle: snapshot.idle, active: snapshot.active,
+            origin: route.origin, proxy: route.proxy?.description, address: route.address, idle: snapshot.idle,
+            active: snapshot.active,
             dialling: snapshot.dialling,
             waiting: snapshot.waiting, streams: snapshot.streams, opened: snapshot.opened,
             closed: Dictionary(uniqueKeysWithValues: snapshot.closed.map { ($0.key.rawValue, $0.value) })
         )
     }
+
+    /// The order of an origin's pools.
+    fileprivate var place: String { proxy ?? address?.description ?? "" }
 }
 
 extension PoolConfiguration {
@@ -227,7 +247,7 @@ extension CloseReason {
     fileprivate var mayLeaveOriginCold: Bool {
         switch self {
         case .idleTimeout, .totalIdleCapacity, .closedByPeer, .keepAliveTimeout, .lifetimeExceeded, .unsolicitedBytes,
-            .goAway, .keepAliveFailed, .stale:
+            .goAway, .keepAliveFailed, .stale, .addressGone:
             true
         default: false
         }

@@ -44,6 +44,8 @@ final class TransportEnvironment: Sendable {
     /// no proxy uses TLS.
     let proxyTLS: TLSContext?
     let addresses: AddressCache
+    /// The addresses between which a balancer chooses.
+    let hosts: HostAddresses
     let addressHistory = AddressHistory()
     let census = ChannelCensus()
     var clock: any ServiceClock { options.clock }
@@ -64,6 +66,9 @@ final class TransportEnvironment: Sendable {
                 options.tls.forProxies, variable: options.variable, willLoadRoots: options.willLoadRoots,
                 warn: options.warn)
         addresses = AddressCache(resolver: options.resolver, clock: options.clock)
+        hosts = HostAddresses(
+            cache: addresses, clock: options.clock, only: options.connection.localAddress?.family,
+            limit: options.connectTimeout)
         loops = ClientLoops(group: group) { loop in
             DeadlineSweep(timer: LoopTimer(eventLoop: loop, clock: options.clock))
         }

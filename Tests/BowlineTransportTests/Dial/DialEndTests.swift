@@ -94,6 +94,37 @@ struct DialEndTests {
         await transport.close()
     }
 
+    @Test("A dial to a chosen address looks up no name, and connects to this address")
+    func chosenAddress() async throws {
+        let transport = try makeTransport()
+        try await withLoopbackServer { server in
+            // The resolver does not know the name.
+            let origin = try ServiceURL("http://absent.test:\(server.port)").origin
+            let address = try #require(IPAddress("127.0.0.1"))
+            let events = Events(cancellingAt: nil)
+            let end = try await dial(Route(origin, address: address), transport.environment, events)
+            #expect(end == "success")
+            #expect(events.all == ["connected"])
+            #expect(transport.environment.addresses.counts == (0, 0))
+        }
+        await transport.close()
+    }
+
+    @Test("A dial to a chosen address that fails counts as a failure of this address")
+    func failedAddress() async throws {
+        let transport = try makeTransport()
+        let environment = transport.environment
+        let port = try await withLoopbackServer { $0.port }
+        let origin = try ServiceURL("http://absent.test:\(port)").origin
+        let addresses = ["127.0.0.1", "127.0.0.2"].compactMap { IPAddress($0) }
+        let end = try await dial(Route(origin, address: addresses[0]), environment, Events(cancellingAt: nil))
+        #expect(end.contains("ConnectFailure"))
+        let (ordered, failed) = environment.addressHistory.ordered(addresses, now: environment.clock.now)
+        #expect(ordered == addresses.reversed())
+        #expect(failed == 1)
+        await transport.close()
+    }
+
     @Test("A dial that is cancelled before its start opens nothing")
     func cancelledBeforeStart() async throws {
         let transport = try makeTransport()

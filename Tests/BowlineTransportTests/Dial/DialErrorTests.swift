@@ -1,5 +1,6 @@
 import BowlineCore
 import BowlinePlatform
+import Foundation
 import NIOCore
 import Testing
 
@@ -33,6 +34,21 @@ struct DialErrorTests {
         #expect(error.message.hasPrefix("the connection could not be established: "))
         #expect(error.message.hasSuffix(" (tried ::1, 127.0.0.1)"))
         #expect((error.underlying as? IOError)?.errnoCode == ENETUNREACH)
+    }
+
+    @Test("The error of a dial to a chosen address names the address once")
+    func chosenAddress() throws {
+        let route = Route(try ServiceURL("https://example.com").origin, address: try #require(IPAddress("192.0.2.1")))
+        let refusal = try failure([("192.0.2.1", ECONNREFUSED)])
+        let causes: [(any Error, DialStep)] = [
+            (refusal, .connect), (DialFailure.timedOut, .secure), (DialFailure.http2NotOffered, .secure),
+        ]
+        for (cause, step) in causes {
+            let error = ServiceError.dialFailed(cause, step: step, route: route, limit: .seconds(10))
+            #expect(error.message.components(separatedBy: "192.0.2.1").count == 2, "\(error.message)")
+            #expect(error.origin == "https://example.com:443")
+            #expect(error.progress == .neverSent)
+        }
     }
 
     @Test("If no address was found, the message has the reason of the look-up")

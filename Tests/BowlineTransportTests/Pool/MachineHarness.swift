@@ -212,8 +212,13 @@ final class MachineHarness {
     }
 
     @discardableResult
-    func beginDrain() -> Observation {
-        observe(machine.beginDrain(now: instant))
+    func beginDrain(_ reason: CloseReason = .shutdown) -> Observation {
+        observe(machine.beginDrain(reason, now: instant))
+    }
+
+    @discardableResult
+    func endDrain() -> Observation {
+        observe(machine.endDrain(now: instant))
     }
 
     @discardableResult

@@ -245,6 +245,47 @@ import Testing
         #expect(harness.wakeUp == nil)
     }
 
+    @Test("When the address is gone, idle connections close, and requests that had chosen it still get connections")
+    func goneAddress() {
+        let harness = MachineHarness()
+        let ids = harness.idleConnections(2)
+        let used = harness.tryLease()?.connection
+        #expect(used == ids[1])
+        #expect(harness.beginDrain(.addressGone).removed == [ids[0]: .addressGone])
+        let late = harness.lease()
+        #expect(late.dialled == [3])
+        #expect(harness.established(3).connection(of: harness.waitersNamed) == 3)
+        #expect(harness.release(3).removed == [3: .addressGone])
+        #expect(harness.release(ids[1]).removed == [ids[1]: .addressGone])
+        #expect(harness.snapshot.closed == [.addressGone: 3])
+        #expect(harness.closeIfCold())
+    }
+
+    @Test("If the address comes back, connections in use are kept")
+    func addressBack() {
+        let harness = MachineHarness()
+        let ids = harness.leasedConnections(2)
+        harness.beginDrain(.addressGone)
+        #expect(harness.release(ids[0]).removed == [ids[0]: .addressGone])
+        #expect(harness.endDrain() == Observation())
+        #expect(harness.release(ids[1]).removed.isEmpty)
+        #expect(harness.snapshot.idle == 1)
+        #expect(harness.tryLease()?.connection == ids[1])
+    }
+
+    @Test("A shutdown is not undone when an address comes back, and its reason replaces the other")
+    func goneAddressInShutdown() {
+        let harness = MachineHarness()
+        let ids = harness.leasedConnections(2)
+        harness.beginDrain(.addressGone)
+        harness.beginDrain()
+        harness.endDrain()
+        #expect(harness.release(ids[0]).removed == [ids[0]: .shutdown])
+        harness.beginDrain(.addressGone)
+        harness.endDrain()
+        #expect(harness.release(ids[1]).removed == [ids[1]: .shutdown])
+    }
+
     @Test(
         "Closing fails the waiters, cancels dials and closes all connections; later events change nothing", .tags(.LC3)
     )

@@ -14,7 +14,8 @@ final class PoolComparison {
         case evictStale(Duration)
         case evictOldest
         case advance(Duration)
-        case beginDrain
+        case beginDrain(CloseReason)
+        case endDrain
         case closeAll
     }
 
@@ -66,7 +67,8 @@ final class PoolComparison {
         case .evictStale(let instant): return harness.evictStale(idleSince: instant)
         case .evictOldest: return harness.evictOldest()
         case .advance(let duration): return harness.advance(by: duration)
-        case .beginDrain: return harness.beginDrain()
+        case .beginDrain(let reason): return harness.beginDrain(reason)
+        case .endDrain: return harness.endDrain()
         case .closeAll: return harness.closeAll()
         }
     }
@@ -87,7 +89,8 @@ final class PoolComparison {
         case .evictStale(let instant): return reference.evictStale(idleSince: instant)
         case .evictOldest: return reference.evictOldest()
         case .advance(let duration): return reference.advance(by: duration)
-        case .beginDrain: return reference.beginDrain()
+        case .beginDrain(let reason): return reference.beginDrain(reason)
+        case .endDrain: return reference.endDrain()
         case .closeAll: return reference.closeAll()
         }
     }

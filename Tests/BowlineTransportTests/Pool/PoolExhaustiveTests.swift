@@ -62,7 +62,7 @@ import Testing
     private func events(
         after state: PoolComparison, thirdRequiresFresh: Bool, mayBeShort: Bool
     ) -> [PoolComparison.Event] {
-        var events: [PoolComparison.Event] = [.beginDrain, .closeAll, .advance(.seconds(3)), .evictOldest]
+        var events: [PoolComparison.Event] = [.beginDrain(.shutdown), .closeAll, .advance(.seconds(3)), .evictOldest]
         if state.waitersMade < 3 {
             events.append(.lease(affinity: nil, fresh: thirdRequiresFresh && state.waitersMade == 2, wait: .seconds(5)))
         }
@@ -89,7 +89,7 @@ import Testing
             rounds: state.waiters.map(state.roundsFailed) + [state.shortages]
                 + state.dialling.map { $0 > state.lastDialOfRound ? 1 : 0 },
             shortUntil: state.shortUntil,
-            counts: [comparison.waitersMade, state.isDraining ? 1 : 0, state.isClosed ? 1 : 0],
+            counts: [comparison.waitersMade, state.drainReason == nil ? 0 : 1, state.isClosed ? 1 : 0],
             now: state.now
         )
     }

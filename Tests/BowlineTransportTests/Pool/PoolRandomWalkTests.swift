@@ -94,7 +94,9 @@ extension PoolComparison {
             if let id = known.randomElement(using: &random) { return .closed(id) }
         case 86..<88: return .evictStale(harness.now - .seconds(Int.random(in: 0...3, using: &random)))
         case 88..<90: return .evictOldest
-        case 98 where mayEnd: return .beginDrain
+        case 90: return .beginDrain(.addressGone)
+        case 91..<94: return .endDrain
+        case 98 where mayEnd: return .beginDrain(.shutdown)
         case 99 where mayEnd: return .closeAll
         default: break
         }

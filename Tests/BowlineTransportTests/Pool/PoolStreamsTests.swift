@@ -257,6 +257,22 @@ struct PoolStreamsTests {
         #expect(pool.release(id).removed == [id: .shutdown])
     }
 
+    @Test("When the address is gone the connection in use retires, and it stays so when the address comes back")
+    func goneAddress() {
+        let (pool, id) = established(streams: 5)
+        pool.lease()
+        #expect(pool.beginDrain(.addressGone).retired == [id: .addressGone])
+        #expect(pool.lease().dialled == [2], "a request that had chosen the address")
+        #expect(pool.established(2, streams: 5).connection(of: pool.waitersNamed) == 2)
+        pool.endDrain()
+        #expect(pool.release(2).removed == [2: .addressGone])
+        #expect(pool.release(id).removed == [id: .addressGone])
+        #expect(pool.lease().dialled == [3])
+        pool.established(3, streams: 5)
+        #expect(pool.release(3).removed.isEmpty)
+        #expect(pool.snapshot.idle == 1)
+    }
+
     @Test("Dials that become unneeded because a connection has streams are cancelled")
     func surplusDials() {
         let pool = MachineHarness { $0.expectation = .single }
@@ -370,6 +386,8 @@ private struct StreamsWalk {
         case 89..<92:
             guard let id = waiting.sorted().randomElement(using: &random) else { break }
             return note(harness.cancel(id))
+        case 92: return note(harness.beginDrain(.addressGone))
+        case 93..<96: return note(harness.endDrain())
         case 98 where mayEnd: return note(harness.beginDrain())
         case 99 where mayEnd:
             isEnded = true

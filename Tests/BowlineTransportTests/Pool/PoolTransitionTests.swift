@@ -14,7 +14,7 @@ import Testing
 
     enum Event: CaseIterable {
         case tryLease, established, failed, failedForResources, release, returnUnused, closed, timerFired, evictStale
-        case evictOldest, noStreams, doubted, confirmed, noByteReceived, retired, beginDrain, closeAll
+        case evictOldest, noStreams, doubted, confirmed, noByteReceived, retired, beginDrain, endDrain, closeAll
     }
 
     enum After: Equatable {
@@ -49,6 +49,7 @@ import Testing
         Row(.dialling, .evictStale, .dialling),
         Row(.dialling, .evictOldest, .dialling),
         Row(.dialling, .beginDrain, .dialCancelled),
+        Row(.dialling, .endDrain, .dialling),
         Row(.dialling, .closeAll, .dialCancelled),
         Row(.leased, .tryLease, .leased),
         Row(.leased, .release, .idle),
@@ -58,6 +59,7 @@ import Testing
         Row(.leased, .evictStale, .leased),
         Row(.leased, .evictOldest, .leased),
         Row(.leased, .beginDrain, .leased),
+        Row(.leased, .endDrain, .leased),
         Row(.leased, .closeAll, .removed(.forced)),
         Row(.idle, .tryLease, .leased),
         Row(.idle, .closed, .removed(.closedByPeer)),
@@ -65,6 +67,7 @@ import Testing
         Row(.idle, .evictStale, .removed(.stale)),
         Row(.idle, .evictOldest, .removed(.totalIdleCapacity)),
         Row(.idle, .beginDrain, .removed(.shutdown)),
+        Row(.idle, .endDrain, .idle),
         Row(.idle, .closeAll, .removed(.forced)),
         Row(.unknown, .tryLease, .unknown),
         Row(.unknown, .established, .removed(.dialUnneeded)),
@@ -76,6 +79,7 @@ import Testing
         Row(.unknown, .evictStale, .unknown),
         Row(.unknown, .evictOldest, .unknown),
         Row(.unknown, .beginDrain, .unknown),
+        Row(.unknown, .endDrain, .unknown),
         Row(.unknown, .closeAll, .unknown),
         Row(.dialling, .failedForResources, .unknown),
         Row(.dialling, .noStreams, .dialling),
@@ -112,6 +116,7 @@ import Testing
         Row(.leasedStreams, .noByteReceived, .probed),
         Row(.leasedStreams, .retired, .leased),
         Row(.leasedStreams, .beginDrain, .leased),
+        Row(.leasedStreams, .endDrain, .leased),
         Row(.leasedStreams, .closeAll, .removed(.forced)),
         Row(.idleStreams, .tryLease, .leased),
         Row(.idleStreams, .closed, .removed(.closedByPeer)),
@@ -124,6 +129,7 @@ import Testing
         Row(.idleStreams, .noByteReceived, .removed(.stale)),
         Row(.idleStreams, .retired, .removed(.goAway)),
         Row(.idleStreams, .beginDrain, .removed(.shutdown)),
+        Row(.idleStreams, .endDrain, .idle),
         Row(.idleStreams, .closeAll, .removed(.forced)),
         Row(.withdrawn, .tryLease, .leased),
         Row(.withdrawn, .closed, .removed(.closedByPeer)),
@@ -136,6 +142,7 @@ import Testing
         Row(.withdrawn, .noByteReceived, .leased),
         Row(.withdrawn, .retired, .removed(.goAway)),
         Row(.withdrawn, .beginDrain, .removed(.shutdown)),
+        Row(.withdrawn, .endDrain, .leased),
         Row(.withdrawn, .closeAll, .removed(.forced)),
     ]
 
@@ -202,6 +209,7 @@ import Testing
         case .noByteReceived: return harness.noByteReceived(on: 99, since: .zero)
         case .retired: return harness.retired(1)
         case .beginDrain: return harness.beginDrain()
+        case .endDrain: return harness.endDrain()
         case .closeAll: return harness.closeAll()
         }
     }

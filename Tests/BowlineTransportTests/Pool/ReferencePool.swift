@@ -33,7 +33,8 @@ final class ReferencePool {
     var waiters: [Waiter] = []
     var opened = 0
     var closed: [CloseReason: Int] = [:]
-    private(set) var isDraining = false
+    /// nil: the pool does not drain.
+    private(set) var drainReason: CloseReason?
     private(set) var isClosed = false
     /// The instant of the next dial after a dial that failed for lack of resources.
     private(set) var shortUntil: Duration?
@@ -231,11 +232,17 @@ final class ReferencePool {
         }
     }
 
-    func beginDrain() -> Observation {
+    func beginDrain(_ reason: CloseReason) -> Observation {
         observing {
             if isClosed { return }
-            isDraining = true
-            closeIdle(.shutdown)
+            if drainReason != .shutdown { drainReason = reason }
+            closeIdle(reason)
+        }
+    }
+
+    func endDrain() -> Observation {
+        observing {
+            if drainReason == .addressGone { drainReason = nil }
         }
     }
 
@@ -293,7 +300,7 @@ final class ReferencePool {
     }
 
     private func finishEvent() {
-        if isClosed || isDraining || !configuration.isEnabled || configuration.maximumIdle == 0 {
+        if isClosed || drainReason != nil || !configuration.isEnabled || configuration.maximumIdle == 0 {
             while dialling.count > waiters.count { seen.cancelledDials.insert(dialling.removeLast()) }
         }
         while waiters.count > dialling.count {
@@ -362,8 +369,8 @@ final class ReferencePool {
     }
 
     private func park(_ connection: Connection) {
-        if isDraining {
-            close(connection, .shutdown)
+        if let drainReason {
+            close(connection, drainReason)
         } else if !configuration.isEnabled {
             close(connection, connection.uses > 0 ? .poolingDisabled : .dialUnneeded)
         } else if configuration.maximumIdle == 0 {

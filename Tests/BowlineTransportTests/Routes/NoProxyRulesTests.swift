@@ -38,7 +38,8 @@ struct NoProxyRulesTests {
         ("192.0.2.9/24", "http://192.0.2.77/", true), ("192.0.2.1/32", "http://192.0.2.1/", true),
         ("192.0.2.1/32", "http://192.0.2.0/", false), ("192.0.2.0/24", "http://example.com/", false),
         ("2001:db8::/32", "http://[2001:db9::5]/", false), ("2001:db8::/33", "http://[2001:db8:8000::1]/", false),
-        ("::/0", "http://192.0.2.1/", false),
+        ("2001:db8::/65", "http://[2001:db8::8000:0:0:0]/", false),
+        ("::/0", "http://192.0.2.1/", false), ("::ffff:192.0.2.0/120", "http://192.0.3.7/", false),
         // Entries that make no sense match nothing.
         ("192.0.2.0/33", "http://192.0.2.0/", false), ("10.*", "http://10.0.0.1/", false),
         ("http://example.com", "http://example.com/", false),
@@ -66,7 +67,10 @@ struct NoProxyRulesTests {
         // Networks.
         ("0.0.0.0/0", "http://192.0.2.77/", true), ("2001:db8::/32", "http://[2001:db8:1::5]/", true),
         ("2001:db8::1/128", "http://[2001:db8::1]/", true), ("::/0", "http://[2001:db8::1]/", true),
-        ("::ffff:192.0.2.0/120", "http://192.0.2.7/", true), ("fe80::/10", "http://[fe80::1%25eth0]/", true),
+        ("::ffff:192.0.2.0/120", "http://192.0.2.7/", true), ("::ffff:0:0/96", "http://198.51.100.7/", true),
+        ("::ffff:192.0.2.0/120", "http://[::ffff:192.0.2.7]/", true),
+        ("2001:db8::/65", "http://[2001:db8::7fff:0:0:1]/", true),
+        ("fe80::/10", "http://[fe80::1%25eth0]/", true),
         // Entries that make no sense match nothing.
         ("192.0.2.0/x", "http://192.0.2.0/", false),
     ]

@@ -38,7 +38,7 @@ struct HTTPTunnelMachineTests {
         var testDescription: String { String(answer.prefix(60).filter { !$0.isNewline }) }
     }
 
-    static let credentials = ProxyCredentials(user: "user", password: "secret-password")
+    static let authorization = BasicCredentials.fieldValue(user: "user", password: "secret-password")
     static let ok = "HTTP/1.1 200 Connection established\r\n"
     static let informational = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 
@@ -132,13 +132,13 @@ struct HTTPTunnelMachineTests {
 
     @Test("The request names the target twice, and has credentials only if there are any")
     func request() {
-        let rows: [(TunnelTarget, ProxyCredentials?, String)] = [
+        let rows: [(TunnelTarget, String?, String)] = [
             (
                 TunnelTarget(host: "api.example", port: 443), nil,
                 "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n"
             ),
             (
-                TunnelTarget(host: "192.0.2.1", port: 8443), ProxyCredentials(user: "user", password: "pass"),
+                TunnelTarget(host: "192.0.2.1", port: 8443), "Basic dXNlcjpwYXNz",
                 "CONNECT 192.0.2.1:8443 HTTP/1.1\r\nHost: 192.0.2.1:8443\r\n"
                     + "Proxy-Authorization: Basic dXNlcjpwYXNz\r\n\r\n"
             ),
@@ -155,8 +155,8 @@ struct HTTPTunnelMachineTests {
                 "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n"
             ),
         ]
-        for (target, credentials, text) in rows {
-            var machine = HTTPTunnelStateMachine(target: target, credentials: credentials, limits: HTTP1Limits())
+        for (target, authorization, text) in rows {
+            var machine = HTTPTunnelStateMachine(target: target, authorization: authorization, limits: HTTP1Limits())
             let step = machine.begin()
             #expect(step == .write(Array(text.utf8)))
         }
@@ -164,7 +164,7 @@ struct HTTPTunnelMachineTests {
 
     @Test("A 407 says whether the request had credentials", arguments: [true, false])
     func authentication(hasCredentials: Bool) {
-        var machine = Self.machine(credentials: hasCredentials ? Self.credentials : nil)
+        var machine = Self.machine(authorization: hasCredentials ? Self.authorization : nil)
         _ = machine.begin()
         let end = machine.received(ByteBuffer(string: "HTTP/1.1 407 No\r\n\r\n"))
         #expect(end == .failed(.authenticationRequired(hadCredentials: hasCredentials)))
@@ -172,9 +172,9 @@ struct HTTPTunnelMachineTests {
 
     @Test("A proxy that repeats the credentials cannot put them into the failure's text")
     func repeatedCredentials() {
-        let secret = BasicCredentials.fieldValue(user: Self.credentials.user, password: Self.credentials.password)
+        let secret = Self.authorization
         for status in ["403", "407", "502", "200"] {
-            var machine = Self.machine(credentials: Self.credentials)
+            var machine = Self.machine(authorization: Self.authorization)
             _ = machine.begin()
             let fields = "X-Echo: \(secret)\r\nLocation: /secret-password\r\n"
             let answer = "HTTP/1.1 \(status) \(secret)\r\n\(fields)\r\n\(secret)"
@@ -262,7 +262,7 @@ struct HTTPTunnelMachineTests {
         limits.maximumInformationalResponses = 3
         for _ in 0..<3_000 {
             var machine = HTTPTunnelStateMachine(
-                target: TunnelTarget(host: "api.example", port: 443), credentials: nil, limits: limits)
+                target: TunnelTarget(host: "api.example", port: 443), authorization: nil, limits: limits)
             _ = machine.begin()
             var ends = 0
             for _ in 0..<40 {
@@ -279,15 +279,15 @@ struct HTTPTunnelMachineTests {
         }
     }
 
-    private static func machine(credentials: ProxyCredentials? = nil) -> HTTPTunnelStateMachine {
+    private static func machine(authorization: String? = nil) -> HTTPTunnelStateMachine {
         HTTPTunnelStateMachine(
-            target: TunnelTarget(host: "api.example", port: 443), credentials: credentials, limits: HTTP1Limits())
+            target: TunnelTarget(host: "api.example", port: 443), authorization: authorization, limits: HTTP1Limits())
     }
 
     /// Passes the pieces of an answer to a machine. The first end counts.
     private static func end(of pieces: [ArraySlice<UInt8>], limits: HTTP1Limits = HTTP1Limits()) -> End {
         var machine = HTTPTunnelStateMachine(
-            target: TunnelTarget(host: "api.example", port: 443), credentials: nil, limits: limits)
+            target: TunnelTarget(host: "api.example", port: 443), authorization: nil, limits: limits)
         _ = machine.begin()
         for piece in pieces {
             let end = End(machine.received(ByteBuffer(bytes: piece)))

@@ -30,7 +30,7 @@ struct TunnelHandlerTests {
 
     private static func handler(_ results: Results) -> Handler {
         let machine = HTTPTunnelStateMachine(
-            target: TunnelTarget(host: "api.example", port: 443), credentials: nil, limits: HTTP1Limits())
+            target: TunnelTarget(host: "api.example", port: 443), authorization: nil, limits: HTTP1Limits())
         return TunnelHandler(machine) { results.add($0) }
     }
 
@@ -175,7 +175,7 @@ struct TunnelHandlerTests {
         let channel = EmbeddedChannel()
         try channel.connect(to: SocketAddress(ipAddress: "192.0.2.1", port: 3128)).wait()
         let machine = HTTPTunnelStateMachine(
-            target: TunnelTarget(host: "api.example", port: 443), credentials: nil, limits: HTTP1Limits())
+            target: TunnelTarget(host: "api.example", port: 443), authorization: nil, limits: HTTP1Limits())
         var handler: Handler?
         let added = TunnelHandler(machine) { _ in
             if let handler { _ = channel.pipeline.syncOperations.removeHandler(handler) }

@@ -39,6 +39,11 @@ final class AddressCache: Sendable {
         return state.withLock { $0.machine.cached(NameQuery(host, family), now: now) }
     }
 
+    /// Returns the answer that the cache keeps for a host that is not this machine; nil: call ``resolve(_:_:)``.
+    func kept(_ host: String, _ family: IPAddress.Family, now: MonotonicInstant) -> KeptAnswer? {
+        state.withLock { $0.machine.kept(NameQuery(host, family), now: now) }
+    }
+
     /// Returns the addresses of `host` that belong to `family`. Calls the resolver, unless the answer is known. If the
     /// task is cancelled, the call ends at once.
     ///
@@ -124,9 +129,14 @@ final class AddressCache: Sendable {
     private static let ownV4 = [IPAddress(v4: 0x7F00_0001)]
     private static let ownV6 = [IPAddress(v6High: 0, low: 1)]
 
-    private static func ownAddresses(_ host: String, _ family: IPAddress.Family) -> [IPAddress]? {
+    /// Whether the name means this machine: `localhost`, or a name below it (RFC 6761 §6.3).
+    static func isThisMachine(_ host: String) -> Bool {
         let name = host.utf8.last == UInt8(ascii: ".") ? host.dropLast() : Substring(host)
-        guard name == "localhost" || name.hasSuffix(".localhost") else { return nil }
+        return name == "localhost" || name.hasSuffix(".localhost")
+    }
+
+    private static func ownAddresses(_ host: String, _ family: IPAddress.Family) -> [IPAddress]? {
+        guard isThisMachine(host) else { return nil }
         return family == .v4 ? ownV4 : ownV6
     }
 }

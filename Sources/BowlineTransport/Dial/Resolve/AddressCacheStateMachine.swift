@@ -63,11 +63,7 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
         var staleness = Duration.seconds(3600)
     }
 
-    struct WaiterID: Hashable, Comparable, Sendable {
-        fileprivate let value: Int
-
-        static func < (left: WaiterID, right: WaiterID) -> Bool { left.value < right.value }
-    }
+    typealias WaiterID = LookUpWaiterID
 
     struct LookUpID: Hashable, Sendable {
         fileprivate let value: Int
@@ -145,6 +141,12 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
             return []
         case .absent, .stale: return nil
         }
+    }
+
+    /// Returns what `cached` returns, and until when; nil: a look-up is necessary.
+    mutating func kept(_ query: NameQuery, now: MonotonicInstant) -> KeptAnswer? {
+        guard let addresses = cached(query, now: now), let answer = answers[query] else { return nil }
+        return KeptAnswer(addresses: addresses, freshUntil: answer.freshUntil)
     }
 
     /// Records that a dial wants the addresses of `query`.
@@ -249,4 +251,12 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
         uses += 1
         answers[query]?.lastUse = uses
     }
+}
+
+/// An answer that ``AddressCacheStateMachine`` keeps and that is fresh or denied.
+struct KeptAnswer: Sendable, Equatable {
+    /// Empty: the host has no address of the family.
+    let addresses: [IPAddress]
+    /// The end of the answer's validity.
+    let freshUntil: MonotonicInstant
 }

@@ -25,11 +25,7 @@ struct ResolverStateMachine<Query: Hashable & Sendable, Waiter: Sendable>: ~Copy
         var threads = 64
     }
 
-    struct WaiterID: Hashable, Comparable, Sendable {
-        let value: Int
-
-        static func < (left: WaiterID, right: WaiterID) -> Bool { left.value < right.value }
-    }
+    typealias WaiterID = LookUpWaiterID
 
     /// The caller's next action: whether it has to start a thread.
     enum Threads: Equatable, Sendable {

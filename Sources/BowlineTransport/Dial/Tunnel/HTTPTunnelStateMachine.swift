@@ -1,4 +1,3 @@
-package import BowlineCore
 package import NIOCore
 
 /// Opens a tunnel through an HTTP proxy with CONNECT (RFC 9110 §9.3.6, RFC 9112 §3.2.3).
@@ -22,15 +21,17 @@ package struct HTTPTunnelStateMachine: ~Copyable, TunnelMachine {
     }
 
     private let target: TunnelTarget
-    private let credentials: ProxyCredentials?
+    /// The value of `Proxy-Authorization`; nil: there are no credentials.
+    private let authorization: String?
     private var parser: HTTP1ResponseParser
     private var state = State.idle
 
     package var bufferedByteCount: Int { parser.bufferedByteCount }
 
-    package init(target: TunnelTarget, credentials: ProxyCredentials?, limits: HTTP1Limits) {
+    /// - Parameter authorization: The value of `Proxy-Authorization`; nil: the request has no such field.
+    package init(target: TunnelTarget, authorization: String?, limits: HTTP1Limits) {
         self.target = target
-        self.credentials = credentials
+        self.authorization = authorization
         parser = HTTP1ResponseParser(limits: limits)
     }
 
@@ -65,10 +66,7 @@ package struct HTTPTunnelStateMachine: ~Copyable, TunnelMachine {
     private func request() -> [UInt8] {
         let authority = target.authority
         var text = "CONNECT \(authority) HTTP/1.1\r\nHost: \(authority)\r\n"
-        if let credentials {
-            let value = BasicCredentials.fieldValue(user: credentials.user, password: credentials.password)
-            text += "Proxy-Authorization: \(value)\r\n"
-        }
+        if let authorization { text += "Proxy-Authorization: \(authorization)\r\n" }
         text += "\r\n"
         return Array(text.utf8)
     }
@@ -89,7 +87,7 @@ package struct HTTPTunnelStateMachine: ~Copyable, TunnelMachine {
         case 200...299:
             state = .open
             return .opened
-        case 407: return fail(.authenticationRequired(hadCredentials: credentials != nil))
+        case 407: return fail(.authenticationRequired(hadCredentials: authorization != nil))
         default: return fail(.refused(status: status))
         }
     }

@@ -16,7 +16,7 @@ enum OpenTunnel {
         switch proxy.kind {
         case .http, .https:
             let machine = HTTPTunnelStateMachine(
-                target: target, credentials: proxy.credentials, limits: HTTP1Limits(options))
+                target: target, authorization: proxy.authorization, limits: HTTP1Limits(options))
             run(machine, on: channel, completion)
         case .socks5:
             run(SOCKSStateMachine(target: target, credentials: proxy.credentials), on: channel, completion)
