@@ -16,6 +16,15 @@ extension Tag {
     @Tag static var DC9: Self
     @Tag static var DC10: Self
     @Tag static var DC11: Self
+    @Tag static var HG1: Self
+    @Tag static var HG2: Self
+    @Tag static var HG3: Self
+    @Tag static var HG4: Self
+    @Tag static var HG5: Self
+    @Tag static var HG6: Self
+    @Tag static var HG7: Self
+    @Tag static var HG8: Self
+    @Tag static var HG10: Self
     @Tag static var I9: Self
     @Tag static var I11: Self
     @Tag static var RD1: Self

@@ -9,6 +9,8 @@ import Tracing
 struct TestRoad: Sendable {
     var retry = RetryOptions()
     var redirect = RedirectOptions.never
+    var hedging: HedgingOptions?
+    var latencies = HedgingLatencies()
     var decompression = DecompressionOptions.off
     var budgets = RetryBudgets()
     var clock: any ServiceClock = TestClock()
@@ -20,6 +22,7 @@ struct TestRoad: Sendable {
     var origins = ["http://api.example", "http://stub.invalid"]
     var tracing: AttemptTracing?
     var metrics: ClientMetrics?
+    var events: EventDispatch?
     var logger: Logger?
     /// The client's own fields, which only `base` may see.
     var guardedFields: CallPlan.GuardedFields?
@@ -37,9 +40,10 @@ struct TestRoad: Sendable {
             CallPlan.Credentials(authenticator, origins: try origins.map { try ServiceURL($0).origin })
         }
         let plan = CallPlan(
-            transport: transport, policies: CallPolicies(retry: retry, redirect: redirect), budgets: budgets,
+            transport: transport, policies: CallPolicies(retry: retry, redirect: redirect, hedging: hedging),
+            budgets: budgets, hedgingLatencies: latencies,
             observers: CallObservers(
-                tracing: tracing, metrics: metrics, logger: logger, budgets: budgets, clock: clock),
+                tracing: tracing, metrics: metrics, events: events, logger: logger, budgets: budgets, clock: clock),
             clock: clock, random: random, perAttempt: perAttempt, decompression: decompression,
             makesIdempotencyKeys: makesIdempotencyKeys, guardedFields: guardedFields, credentials: credentials,
             balancing: balancing)

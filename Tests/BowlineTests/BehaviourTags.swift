@@ -48,6 +48,11 @@ extension Tag {
     @Tag static var H2s: Self
     @Tag static var H2u: Self
     @Tag static var H2w: Self
+    @Tag static var HG5: Self
+    @Tag static var HG6: Self
+    @Tag static var HG7: Self
+    @Tag static var HG9: Self
+    @Tag static var HG11: Self
     @Tag static var I2: Self
     @Tag static var I8: Self
     @Tag static var I9: Self

@@ -14,8 +14,8 @@ extension CallPlan {
             transport: core.transport,
             policies: CallPolicies(
                 retry: configuration.retry, redirect: configuration.redirect,
-                clientFields: configuration.fields.map(\.name)),
-            budgets: core.retryBudgets,
+                hedging: configuration.resilience.hedging, clientFields: configuration.fields.map(\.name)),
+            budgets: core.retryBudgets, hedgingLatencies: core.hedgingLatencies,
             observers: CallObservers(
                 // A derived client may disable tracing although its core has a tracer.
                 tracing: configuration.telemetry.isTracingEnabled ? core.tracing : nil, metrics: core.metrics,

@@ -22,6 +22,8 @@ final class ClientCore: Sendable {
     let retryBudgets: RetryBudgets
     /// The balancers. Without `resilience.balancing` there are none in it.
     let balancers: Balancers
+    /// The latencies of hedged requests, by scope.
+    let hedgingLatencies = HedgingLatencies()
 
     /// - Parameter base: The base URL that the client is made with.
     init(configuration: ClientConfiguration, base: ServiceURL?, transport: (any ServiceTransport)?) throws {

@@ -106,10 +106,13 @@ public struct ServiceClient: Sendable {
         do {
             context = try admit(&request)
         } catch {
-            throw Self.naming(error, request.method, request.ownOptions?.value.targetTemplate)
+            let error = Self.naming(error, request.method, request.ownOptions?.value.targetTemplate)
+            guard let (fallback, call) = fallback(ofRefused: request) else { throw error }
+            return try await answer(insteadOf: error, by: fallback, call, request.ownOptions)
         }
         // Kept for the code after the call, which consumes `request` and `context`.
         let (body, options, call) = (request.body, request.ownOptions, context.call)
+        let fallback = options == nil ? nil : Fallback(request, context, executor: policies.executor)
         do {
             try check(options)
             var response =
@@ -121,11 +124,42 @@ public struct ServiceClient: Sendable {
             complete(&response, of: call, options)
             return response
         } catch {
-            call.end()
+            if fallback == nil { call.end() }
             // No further attempt will send the body, so the sequence of a one-shot body is released.
             body.abandon()
+            guard let fallback else { throw call.naming(error) }
+            return try await answer(insteadOf: call.naming(error), by: fallback, call, options)
+        }
+    }
+
+    /// Makes a response from the error of a call that failed. The call is in flight until the body of this response has
+    /// ended.
+    private func answer(
+        insteadOf error: any Error, by fallback: Fallback, _ call: CallRecord, _ options: ServiceRequest.OwnOptions?
+    ) async throws -> ServiceResponse {
+        do {
+            var response = try await fallback.response(insteadOf: error)
+            complete(&response, of: call, options)
+            return response
+        } catch {
+            call.end()
             throw call.naming(error)
         }
+    }
+
+    /// Returns the fallback of a request that was not admitted as a call, with a record for its response; nil: it has
+    /// none.
+    @inline(never)
+    private func fallback(ofRefused request: ServiceRequest) -> (Fallback, CallRecord)? {
+        guard request.ownOptions != nil else { return nil }
+        let template = request.ownOptions?.value.targetTemplate
+        let now = core.clock.now
+        // Without a registry: no shutdown waits for this record.
+        let call = CallRecord(
+            admitted: now, method: request.method.rawValue, target: template ?? request.url?.path ?? "",
+            isTargetNamed: template != nil || configuration.telemetry.namesPathsInErrors, clock: core.clock)
+        let context = policies.context(of: request, call: call, now: now)
+        return Fallback(request, context, executor: policies.executor).map { ($0, call) }
     }
 
     /// Adds method and target to an error that was thrown before the request was admitted as a call.

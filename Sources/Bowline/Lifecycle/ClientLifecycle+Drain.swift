@@ -86,7 +86,7 @@ extension ClientLifecycle {
         let cut = clock.now
         return shared.withLock { $0.machine.beginClosing() }.map { call in
             ShutdownReport.ForcedCall(
-                method: call.method, target: call.target, phase: call.phase, attempt: call.attempt,
+                method: call.method, target: call.target, phase: call.furthestPhase, attempt: call.attempt,
                 age: call.admitted.duration(to: cut), isTargetNamed: call.isTargetNamed
             )
         }

@@ -8,11 +8,15 @@ package final class CallExecutor: RequestHandler {
 
     private let plan: CallPlan
     private let attempts: AttemptSender
+    private let hedgedAttempts: HedgedAttempts
 
     package init(_ plan: CallPlan) {
         self.plan = plan
         attempts = AttemptSender(plan)
+        hedgedAttempts = HedgedAttempts(plan, attempts)
     }
+
+    var observers: CallObservers { plan.observers }
 
     /// Runs the loop: carries out one step of the machine after another.
     package func handle(
@@ -32,7 +36,13 @@ package final class CallExecutor: RequestHandler {
             case .startAttempt(let number):
                 if number > 1 { try discardReplaced(outcome) }
                 context.attempt = call.attempt
-                outcome = await attempts.send(call.request, context)
+                let request = call.request
+                outcome =
+                    if let hedging = plan.policies.hedging(for: request) {
+                        await hedgedAttempts.send(request, context, hedging)
+                    } else {
+                        await attempts.send(request, context)
+                    }
                 step = call.attemptEnded(number, &outcome, moment)
             case .renewCredentials(let renewal):
                 let isRenewed = try await renewCredentials(renewal, &outcome, call.request, context)

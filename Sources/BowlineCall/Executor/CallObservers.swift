@@ -118,4 +118,56 @@ package struct CallObservers: Sendable {
     ) {
         retryLog.succeeded(response, request, context, retries: retries)
     }
+
+    // MARK: Hedges
+
+    /// Reports that a hedge begins.
+    ///
+    /// - Parameters:
+    ///   - context: The context of the hedge.
+    ///   - delay: The time since the first attempt began.
+    func hedgeBegan(_ request: ServiceRequest, _ context: RequestContext, delay: Duration) {
+        if let events, let origin = request.origin { events.hedgeBegan(context, delay: delay, origin: origin) }
+        HedgeLog(logger, request, context)?.began(after: delay)
+    }
+
+    /// Reports that the retry budget refused a hedge.
+    ///
+    /// - Parameter context: The context of the first attempt.
+    func hedgeRefused(_ request: ServiceRequest, _ context: RequestContext) {
+        metrics?.count(.refused, to: request.origin)
+        HedgeLog(logger, request, context)?.refused()
+    }
+
+    /// Reports that an attempt with hedges has ended.
+    ///
+    /// - Parameters:
+    ///   - context: The context of the first attempt.
+    ///   - winner: The number of the attempt whose outcome counts, 1 for the first.
+    ///   - count: The number of attempts, the first included.
+    ///   - isAnswered: Whether the outcome is an acceptable response.
+    ///   - isCancelled: Whether the caller was cancelled.
+    func hedgesEnded(
+        _ request: ServiceRequest, _ context: RequestContext, winner: Int, of count: Int, isAnswered: Bool,
+        isCancelled: Bool
+    ) {
+        if let events, let origin = request.origin { events.hedgeEnded(context, winner: winner, origin: origin) }
+        let unanswered = isCancelled ? HedgeSeries.Outcome.cancelled : .failed
+        for attempt in stride(from: 2, through: count, by: 1) {
+            let answered = attempt == winner ? HedgeSeries.Outcome.won : .lost
+            metrics?.count(isAnswered ? answered : unanswered, to: request.origin)
+        }
+        HedgeLog(logger, request, context)?.ended(winner: winner, of: count, isAnswered: isAnswered)
+    }
+
+    // MARK: The fallback
+
+    /// Reports that the fallback has made the response of a call that failed.
+    func fallbackUsed(_ error: ServiceError, _ request: ServiceRequest, _ context: RequestContext) {
+        if let events, let origin = request.origin { events.fallbackUsed(error, context, origin: origin) }
+        metrics?.countFallback(after: error, to: request.origin)
+        guard var logger = ClientLog.logger(for: logger), logger.logLevel <= .info else { return }
+        logger.describe(request, context)
+        logger.info("the fallback answers", metadata: ["error.type": "\(FailureName(error).text)"])
+    }
 }

@@ -25,8 +25,11 @@ package final class CallPlan: Sendable {
     /// after a 401. ``CallStateMachine`` implements this order.
     let policies: CallPolicies
     let budgets: RetryBudgets
+    /// The latencies of hedged requests, by scope. Hedges are inside retries and inside the second sendings: each
+    /// attempt may have hedges, and the steps above see one outcome of all of them.
+    let hedgingLatencies: HedgingLatencies
 
-    // MARK: Once per attempt
+    // MARK: Once per attempt, and once per hedge
 
     /// Chooses the address or the base URL that each attempt goes to; nil: balancing is off. This step is outside
     /// telemetry and middleware: they see the URL to which the attempt goes.
@@ -78,6 +81,7 @@ package final class CallPlan: Sendable {
     ///   - transport: Sends each attempt.
     ///   - policies: The rules for retries and redirects.
     ///   - budgets: The retry budgets, by origin.
+    ///   - hedgingLatencies: The latencies of hedged requests, by scope.
     ///   - observers: The observers of calls and attempts.
     ///   - clock: The client's clock.
     ///   - random: Returns random numbers from 0 up to 1.
@@ -92,7 +96,7 @@ package final class CallPlan: Sendable {
     ///   - balancing: Chooses the endpoint of each attempt; nil: balancing is off.
     package init(
         transport: any ServiceTransport, policies: CallPolicies = CallPolicies(),
-        budgets: RetryBudgets = RetryBudgets(),
+        budgets: RetryBudgets = RetryBudgets(), hedgingLatencies: HedgingLatencies = HedgingLatencies(),
         observers: CallObservers, clock: any ServiceClock, random: @escaping @Sendable () -> Double,
         perCall: [any ServiceMiddleware] = [], perAttempt: [any ServiceMiddleware] = [],
         decompression: DecompressionOptions = DecompressionOptions(), usualFields: HTTPFields = [:],
@@ -102,6 +106,7 @@ package final class CallPlan: Sendable {
         self.transport = transport
         self.policies = policies
         self.budgets = budgets
+        self.hedgingLatencies = hedgingLatencies
         self.observers = observers
         self.balancing = balancing
         self.clock = clock

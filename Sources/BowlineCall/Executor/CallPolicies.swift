@@ -1,22 +1,26 @@
 package import BowlineCore
 
-/// The rules for retries and redirects of a client's calls. A request's own options take precedence.
+/// The rules for retries, hedges and redirects of a client's calls. A request's own options take precedence.
 package final class CallPolicies: Sendable {
     let retry: RetryOptions
     let redirect: RedirectOptions
+    /// When hedges are sent; nil: never, unless a request's own options say so.
+    let hedging: HedgingOptions?
     /// The names of the fields that the client adds for its own service.
     let clientFields: [HTTPField.Name]
 
     /// - Parameters:
     ///   - retry: The client's retry options.
     ///   - redirect: The client's redirect options.
+    ///   - hedging: The client's hedging options; nil: no hedges.
     ///   - clientFields: The names of the fields that the client adds for its own service. They may be credentials.
     package init(
         retry: RetryOptions = RetryOptions(), redirect: RedirectOptions = RedirectOptions(),
-        clientFields: [HTTPField.Name] = []
+        hedging: HedgingOptions? = nil, clientFields: [HTTPField.Name] = []
     ) {
         self.retry = retry
         self.redirect = redirect
+        self.hedging = hedging
         self.clientFields = clientFields
     }
 
@@ -35,10 +39,20 @@ package final class CallPolicies: Sendable {
         retry.shouldRetry != nil || request.ownOptions?.value.retry.shouldRetry != nil
     }
 
-    /// The budget that counts the request; nil: there is no budget, or the request is never retried.
+    /// The options for hedges of the request; nil: it has none.
+    func hedging(for request: ServiceRequest) -> HedgingOptions? {
+        guard let own = request.ownOptions else { return hedging }
+        return own.value.hedging.resolved(over: hedging)
+    }
+
+    /// The budget that counts the request; nil: there is no budget, or the request is never retried or hedged.
     func budgetToFill(by request: ServiceRequest) -> RetryBudgetOptions? {
-        guard let own = request.ownOptions else { return retry.maximumAttempts > 1 ? retry.budget : nil }
-        guard own.value.retry.maximumAttempts ?? retry.maximumAttempts > 1 else { return nil }
+        guard let own = request.ownOptions else {
+            return retry.maximumAttempts > 1 || hedging != nil ? retry.budget : nil
+        }
+        guard own.value.retry.maximumAttempts ?? retry.maximumAttempts > 1 || hedging(for: request) != nil else {
+            return nil
+        }
         return own.value.retry.budget.resolved(over: retry.budget)
     }
 

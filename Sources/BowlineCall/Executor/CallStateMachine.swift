@@ -27,8 +27,8 @@ internal import BowlineCore
 /// | waiting | waitEnded | follow, refuse, finish | as above |
 /// | following | hopBegan | startAttempt | attempting |
 ///
-/// The machine numbers the attempts of a call from 1. Inputs and steps contain this number, so that several attempts
-/// can be in flight when hedging is added.
+/// The machine numbers the attempts of a call from 1. An attempt with its hedges is one attempt here, with one outcome:
+/// ``HedgingStateMachine`` decides about hedges.
 ///
 /// The user's closures `retry.shouldRetry` and `backoff.custom` are called here: they are part of the retry policy.
 struct CallStateMachine: ~Copyable {
@@ -117,7 +117,7 @@ struct CallStateMachine: ~Copyable {
     mutating func attemptEnded(
         _ number: Int, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
-        // Invariant: one attempt is in flight at a time.
+        // Invariant: one attempt is in flight at a time. Its hedges belong to it.
         assert(number == attemptsStarted)
         // The usual end of a call: for such a response no question has the answer yes.
         if case .answered(let response, _) = outcome, response.status.code < 300, retries == 0,

@@ -64,6 +64,7 @@ extension Logger {
         self[metadataKey: "bowline.target"] = "\(request.loggedTarget)"
         self[metadataKey: "bowline.attempt"] = "\(context.attempt)"
         if context.hop > 0 { self[metadataKey: "bowline.hop"] = "\(context.hop)" }
+        if context.isHedge { self[metadataKey: "bowline.hedge"] = "\(context.call.hedge)" }
     }
 }
 

@@ -23,7 +23,10 @@ package struct AttemptTracing: Sendable {
     func begin(_ request: inout ServiceRequest, _ context: RequestContext) -> any Span {
         let parent = ServiceContext.current ?? .topLevel
         let span = tracer.startSpan(Self.name(of: request), context: parent, ofKind: .client)
-        if span.isRecording { span.attributes.describe(request, sentBefore: context.call.requestsSent) }
+        if span.isRecording {
+            span.attributes.describe(request, sentBefore: context.call.requestsSent)
+            if context.isHedge { span.attributes["bowline.hedge"] = context.call.hedge }
+        }
         instrument.inject(span.context, into: &request.fields, using: FieldInjector())
         return span
     }

@@ -21,6 +21,8 @@ package final class ClientMetrics: Sendable {
     let retries: InstrumentTable<RetrySeries, Counter>
     let budget: InstrumentTable<ServerPlace, Meter>
     let ejections: InstrumentTable<ServerPlace, Counter>
+    let hedges: InstrumentTable<HedgeSeries, Counter>
+    let fallbacks: InstrumentTable<FallbackSeries, Counter>
 
     /// Uses the metrics backend of the calling task, or else of the process; nil: none is installed now.
     package init?() {
@@ -45,6 +47,8 @@ package final class ClientMetrics: Sendable {
         retries = counters("bowline.client.retries")
         budget = meters("bowline.client.retry.budget")
         ejections = counters("bowline.client.endpoint.ejections")
+        hedges = counters("bowline.client.hedges")
+        fallbacks = counters("bowline.client.fallbacks")
     }
 
     /// Returns the address and port of `origin` for dimensions. For an origin beyond ``maximumPlaces``, returns
@@ -57,6 +61,16 @@ package final class ClientMetrics: Sendable {
             places[origin] = place
             return place
         }
+    }
+
+    /// Counts a hedge.
+    func count(_ outcome: HedgeSeries.Outcome, to origin: Origin?) {
+        hedges[HedgeSeries(place: origin.map { place($0) } ?? .other, outcome: outcome)].increment()
+    }
+
+    /// Counts a call that failed and was answered by its fallback.
+    func countFallback(after error: ServiceError, to origin: Origin?) {
+        fallbacks[FallbackSeries(place: origin.map { place($0) } ?? .other, failure: FailureName(error))].increment()
     }
 }
 

@@ -83,3 +83,32 @@ struct RetrySeries: MetricSeries {
         place.dimensions + [("bowline.retry.verdict", reason?.rawValue ?? "retry")]
     }
 }
+
+/// How a hedge ended.
+struct HedgeSeries: MetricSeries {
+    enum Outcome: String {
+        /// Its response is the outcome of the attempt.
+        case won
+        /// Another attempt had an acceptable response first.
+        case lost
+        /// No attempt had an acceptable response.
+        case failed
+        /// The caller was cancelled.
+        case cancelled
+        /// The retry budget refused it, so it was not sent.
+        case refused
+    }
+
+    let place: ServerPlace
+    let outcome: Outcome
+
+    var dimensions: [(String, String)] { place.dimensions + [("bowline.hedge.outcome", outcome.rawValue)] }
+}
+
+/// An error that was answered by a fallback.
+struct FallbackSeries: MetricSeries {
+    let place: ServerPlace
+    let failure: FailureName
+
+    var dimensions: [(String, String)] { place.dimensions + [("error.type", failure.text)] }
+}

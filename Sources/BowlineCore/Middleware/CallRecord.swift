@@ -1,7 +1,15 @@
 package import Synchronization
 
 /// The record of one call, from its admission to the end of its response body. A shutdown's report uses it.
+///
+/// While a hedge is in flight, a call has several attempts in flight. Each hedge then has a record of its own, with its
+/// phase, so that an error names the phase of its own attempt. The first attempt uses the record of the call. A hedge's
+/// record counts requests and holds bodies in the record of the call.
 package final class CallRecord: ResponseBodyObserver {
+    /// The number of the hedge, from 1, if this is the record of a hedge; 0: this is the record of a call.
+    package let hedge: Int
+    /// The record of the call, if this is the record of a hedge; nil: this is the record of a call.
+    private let whole: CallRecord?
     /// The registry that counts the call, and the call's slot in it. A response that the caller keeps also keeps the
     /// registry alive, but no connection except its own.
     private let registry: (any CallRegistry)?
@@ -26,11 +34,17 @@ package final class CallRecord: ResponseBodyObserver {
     private let resends = Atomic(0)
     private let returned = Atomic(0)
     private let countsReturns = Atomic(false)
-    /// Bodies that the transport has sent in part and may send again.
-    private let heldBodies = Guarded<[RequestBody]>([])
+    private let held = Guarded(Held())
     private let holdsBodies = Atomic(false)
     /// nil: no attempt was balanced yet.
     private let visited = Guarded<VisitedEndpoints?>(nil)
+
+    private struct Held {
+        /// Bodies that the transport has sent in part and may send again.
+        var bodies: [RequestBody] = []
+        /// The records of the hedges in flight.
+        var hedges: [CallRecord] = []
+    }
 
     package init(
         admitted: MonotonicInstant = MonotonicInstant(nanoseconds: 0), method: String = "", target: String = "",
@@ -42,8 +56,29 @@ package final class CallRecord: ResponseBodyObserver {
         self.method = method
         self.target = target
         self.isTargetNamed = isTargetNamed
+        hedge = 0
+        whole = nil
         progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | 1 << 8)
     }
+
+    /// Makes the record of a hedge in a call, and adds it to the hedges in flight of the call.
+    ///
+    /// - Parameter number: The number of the hedge, from 1.
+    package init(hedge number: Int, of call: CallRecord) {
+        registry = call.registry
+        admitted = call.admitted
+        clock = call.clock
+        method = call.method
+        target = call.target
+        isTargetNamed = call.isTargetNamed
+        hedge = number
+        whole = call
+        progress = Atomic(UInt32(RequestPhase.pipeline.rawValue) | UInt32(truncatingIfNeeded: call.attempt) << 8)
+        call.held.withLock { $0.hedges.append(self) }
+    }
+
+    /// The record of the call: this record, unless it is a hedge's.
+    package var wholeCall: CallRecord { whole ?? self }
 
     /// Makes the error of a call that ends at its own deadline or at a shutdown's deadline, while the call is outside
     /// the transport.
@@ -55,7 +90,7 @@ package final class CallRecord: ResponseBodyObserver {
 
     /// As ``failure(_:_:)``, for a shutdown's deadline.
     package var forciblyClosed: ServiceError {
-        failure(.forciblyClosed, "cut off by a shutdown's deadline in phase \(phase), attempt \(attempt)")
+        failure(.forciblyClosed, "cut off by a shutdown's deadline in phase \(furthestPhase), attempt \(attempt)")
     }
 
     /// Calls `handler` when a shutdown's deadline ends the call, or at once if this deadline has passed. For code that
@@ -78,6 +113,7 @@ package final class CallRecord: ResponseBodyObserver {
 
     /// Ends the call: it is no longer in flight, and the bodies that it holds are abandoned.
     package func end() {
+        if let whole { return whole.end() }
         registry?.callEnded(self)
         if holdsBodies.load(ordering: .relaxed) { abandonHeldBodies() }
     }
@@ -111,9 +147,17 @@ package final class CallRecord: ResponseBodyObserver {
         }
     }
 
-    /// The call's phase now.
+    /// The call's phase now. While hedges are in flight, the phase of the first attempt. In a hedge's record, the phase
+    /// of the hedge.
     package var phase: RequestPhase {
         RequestPhase(rawValue: UInt8(truncatingIfNeeded: progress.load(ordering: .relaxed))) ?? .pipeline
+    }
+
+    /// The call's phase now. While hedges are in flight, the furthest phase of all its attempts.
+    package var furthestPhase: RequestPhase {
+        held.withLock { held in
+            held.hedges.reduce(phase) { $1.phase.isFurther(than: $0) ? $1.phase : $0 }
+        }
     }
 
     /// The number of the current attempt, from 1.
@@ -136,6 +180,27 @@ package final class CallRecord: ResponseBodyObserver {
             visited = made
             return made
         }
+    /// Records that an attempt has ended while others are in flight: it has left the transport.
+    ///
+    /// - Parameter hedge: The number of the hedge; 0: the first attempt.
+    package func attemptEnded(hedge: Int) {
+        guard hedge > 0 else { return enter(.pipeline, attempt: attempt) }
+        held.withLock { held in held.hedges.first { $0.hedge == hedge } }?.enter(.pipeline, attempt: attempt)
+    }
+
+    /// Ends the hedges in flight: one attempt's outcome counts, and all others have ended. The phase of that attempt is
+    /// the call's phase from now on.
+    ///
+    /// - Parameters:
+    ///   - hedge: The number of the hedge whose outcome counts; 0: the first attempt.
+    ///   - phase: The phase to show; nil: the phase of that attempt.
+    package func hedgesEnded(winner hedge: Int, phase: RequestPhase?) {
+        let winner = held.withLock { held in
+            let winner = held.hedges.first { $0.hedge == hedge }
+            held.hedges = []
+            return winner
+        }
+        enter(phase ?? (winner ?? self).phase, attempt: attempt)
     }
 
     // MARK: Requests in the transport
@@ -143,26 +208,33 @@ package final class CallRecord: ResponseBodyObserver {
     /// How many requests were sent for the call: each attempt of each hop that was given to a transport, and each
     /// resend by the transport.
     package var requestsSent: Int {
-        sends.load(ordering: .relaxed) + resends.load(ordering: .relaxed)
+        if let whole { return whole.requestsSent }
+        return sends.load(ordering: .relaxed) + resends.load(ordering: .relaxed)
     }
 
     /// Counts a resend by the transport.
     package func sentAgain() {
+        if let whole { return whole.sentAgain() }
         resends.add(1, ordering: .relaxed)
     }
 
     /// Counts a request that is given to a transport: from now on the service may see it.
     package func transportBegan() {
+        if let whole { return whole.transportBegan() }
         sends.add(1, ordering: .relaxed)
     }
 
     /// Counts a response that a transport returned. The transport still delivers the rest of the body, and ends the
     /// body at the deadline.
     package func transportAnswered(_ response: ServiceResponse, attempt: Int) {
+        if let whole {
+            if response.body.isInMemory { enter(.pipeline, attempt: attempt) }
+            return whole.countReturn()
+        }
         guard countsReturns.load(ordering: .relaxed) else { return }
         let (_, returned) = returned.add(1, ordering: .relaxed)
-        // Middleware may have several requests in flight. The call is outside the transport only when all have
-        // returned.
+        // Middleware may have several requests in flight, and hedges are requests of their own. The call is outside the
+        // transport only when all have returned.
         guard returned == sends.load(ordering: .relaxed), response.body.isInMemory else { return }
         enter(.pipeline, attempt: attempt)
     }
@@ -171,16 +243,21 @@ package final class CallRecord: ResponseBodyObserver {
     ///
     /// - Returns: `error`, with the number of requests that were sent for the call.
     package func transportFailed(_ error: any Error) -> any Error {
-        if countsReturns.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
+        if let whole { whole.countReturn() } else { countReturn() }
         guard var failure = error as? ServiceError else { return error }
         failure.requestsSent = requestsSent
         return failure
     }
 
+    private func countReturn() {
+        if countsReturns.load(ordering: .relaxed) { returned.add(1, ordering: .relaxed) }
+    }
+
     /// Keeps a body that the transport may send again. If it is not sent again, the body is abandoned when the call
     /// ends, even if middleware has replaced the response.
     package func hold(_ body: RequestBody) {
-        heldBodies.withLock { $0.append(body) }
+        if let whole { return whole.hold(body) }
+        held.withLock { $0.bodies.append(body) }
         holdsBodies.store(true, ordering: .sequentiallyConsistent)
         if isOver { abandonHeldBodies() }
     }
@@ -188,15 +265,16 @@ package final class CallRecord: ResponseBodyObserver {
     /// Removes a body from the kept bodies, because it is being sent again. From now on the exchange that sends the
     /// body must abandon it. That can be after the call's end, because an upload can go on after an early response.
     package func takeBack(_ body: RequestBody) {
+        if let whole { return whole.takeBack(body) }
         guard holdsBodies.load(ordering: .relaxed) else { return }
-        heldBodies.withLock { $0.removeAll { $0.isSameStream(as: body) } }
+        held.withLock { $0.bodies.removeAll { $0.isSameStream(as: body) } }
     }
 
     @inline(never)
     private func abandonHeldBodies() {
-        let bodies = heldBodies.withLock { bodies in
-            defer { bodies = [] }
-            return bodies
+        let bodies = held.withLock { held in
+            defer { held.bodies = [] }
+            return held.bodies
         }
         for body in bodies { body.abandon() }
     }
@@ -206,10 +284,16 @@ package final class CallRecord: ResponseBodyObserver {
         countsReturns.store(true, ordering: .relaxed)
     }
 
-    /// Whether the call is in the transport. Then the transport ends the call at its deadline. The value is exact only
-    /// after ``countReturns()``. Without it, the value is also true for a call that has its response already.
+    /// Whether the call is in the transport, with any of its attempts. Then the transport ends the call at its deadline.
+    /// The value is exact only after ``countReturns()``. Without it, the value is also true for a call that has its
+    /// response already.
     package var isInTransport: Bool {
+        let phase = furthestPhase
         guard phase != .pipeline, phase != .backoff else { return false }
+        return (whole ?? self).hasRequestInTransport
+    }
+
+    private var hasRequestInTransport: Bool {
         let returned = returned.load(ordering: .relaxed)
         return returned == 0 || returned < sends.load(ordering: .relaxed)
     }
@@ -217,8 +301,17 @@ package final class CallRecord: ResponseBodyObserver {
     /// The furthest progress that the request may have made. It is for errors that do not come from the transport,
     /// because only the transport knows the exact progress.
     private var assumedProgress: RequestProgress {
-        if phase == .receivingBody { return .responseStarted }
-        return sends.load(ordering: .relaxed) > 0 ? .ambiguous : .neverSent
+        if furthestPhase == .receivingBody { return .responseStarted }
+        return requestsSent > 0 ? .ambiguous : .neverSent
+    }
+}
+
+extension RequestPhase {
+    /// Whether an attempt in this phase is further than one in `other`.
+    fileprivate func isFurther(than other: RequestPhase) -> Bool {
+        // A wait before another attempt is outside the transport.
+        func rank(_ phase: RequestPhase) -> UInt8 { phase == .backoff ? 0 : phase.rawValue }
+        return rank(self) > rank(other)
     }
 }
 

@@ -6,8 +6,8 @@ public struct RequestContext: Sendable {
     public var attempt: Int
     /// The limits in force: the client's limits, unless the request overrides them.
     public var timeouts: Timeouts
-    /// The record of the call.
-    package let call: CallRecord
+    /// The record of the call; of a hedge, its own record.
+    package private(set) var call: CallRecord
     /// The origins of the call's earlier hops, if redirects were followed. The origin of this hop may be less trusted.
     package var earlierOrigins: [Origin] = []
     /// The record of the attempt; nil: the attempt has no user middleware.
@@ -43,6 +43,10 @@ public struct RequestContext: Sendable {
 
     /// The client's clock (`configuration.clock`): ``deadline`` and every wait are measured on it.
     public var clock: any ServiceClock { call.clock }
+
+    /// Whether this attempt is a hedge: it was sent although an attempt with the same number is still in flight. See
+    /// `Docs/Resilience.md`.
+    public var isHedge: Bool { call.hedge > 0 }
 }
 
 extension RequestContext {
@@ -50,6 +54,16 @@ extension RequestContext {
     package mutating func beginHop(from origin: Origin) {
         earlierOrigins.append(origin)
         attempt = 1
+    }
+
+    /// Returns the context of a hedge of this attempt. It has a record of its own, and the same attempt number.
+    ///
+    /// - Parameter number: The number of the hedge, from 1.
+    package func hedge(_ number: Int) -> RequestContext {
+        var context = self
+        context.call = CallRecord(hedge: number, of: call)
+        context.placement = AttemptPlacement(isHedge: true)
+        return context
     }
 
     /// How many redirects of the call were followed before this hop.

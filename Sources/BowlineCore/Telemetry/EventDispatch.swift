@@ -26,7 +26,8 @@ package final class EventDispatch: Sendable {
         at instant: MonotonicInstant? = nil, _ tell: (any ServiceEventListener, RequestEvent) -> Void
     ) {
         let event = RequestEvent(
-            context, number: assignNumber(to: context.call), resend: resend, origin: origin, connection: connection,
+            context, number: assignNumber(to: context.call.wholeCall), resend: resend, origin: origin,
+            connection: connection,
             instant: instant ?? clock.now
         )
         for listener in listeners { tell(listener, event) }
@@ -60,6 +61,35 @@ package final class EventDispatch: Sendable {
     package func retryBegan(_ context: RequestContext, origin: Origin) {
         request(context, resend: 0, origin: origin, connection: nil) {
             $0.retryBegan($1)
+        }
+    }
+
+    /// Notifies all listeners that a hedge begins.
+    ///
+    /// - Parameters:
+    ///   - context: The context of the hedge.
+    ///   - delay: The time since the first attempt began.
+    package func hedgeBegan(_ context: RequestContext, delay: Duration, origin: Origin) {
+        request(context, resend: 0, origin: origin, connection: nil) {
+            $0.hedgeBegan($1, delay: delay)
+        }
+    }
+
+    /// Notifies all listeners that an attempt with hedges has ended.
+    ///
+    /// - Parameters:
+    ///   - context: The context of the first attempt.
+    ///   - winner: The number of the attempt whose outcome counts, 1 for the first.
+    package func hedgeEnded(_ context: RequestContext, winner: Int, origin: Origin) {
+        request(context, resend: 0, origin: origin, connection: nil) {
+            $0.hedgeEnded($1, winner: winner)
+        }
+    }
+
+    /// Notifies all listeners that the fallback has made the response of a call that failed.
+    package func fallbackUsed(_ error: ServiceError, _ context: RequestContext, origin: Origin) {
+        request(context, resend: 0, origin: origin, connection: nil) {
+            $0.fallbackUsed($1, error: error)
         }
     }
 

@@ -6,6 +6,8 @@ public struct RequestEvent: Sendable {
     public let hop: Int
     /// The number of the attempt within its hop, from 1.
     public let attempt: Int
+    /// The number of the hedge among the hedges of this attempt, from 1; 0: the attempt is no hedge.
+    public let hedge: Int
     /// How many times the transport has resent this attempt: 0 for its first send.
     public let resend: Int
     /// The call's method.
@@ -26,6 +28,7 @@ public struct RequestEvent: Sendable {
         request = number
         hop = context.hop
         attempt = context.attempt
+        hedge = context.call.hedge
         self.resend = resend
         method = context.call.method
         target = context.call.target
