@@ -24,6 +24,9 @@ struct TestRoad: Sendable {
     var metrics: ClientMetrics?
     var events: EventDispatch?
     var logger: Logger?
+    /// The client's own fields, which only `base` may see.
+    var guardedFields: CallPlan.GuardedFields?
+    var balancing: AttemptBalancing?
 
     /// Nothing is retried unless `configure` says so.
     init(_ configure: (inout TestRoad) -> Void = { _ in }) {
@@ -42,7 +45,8 @@ struct TestRoad: Sendable {
             observers: CallObservers(
                 tracing: tracing, metrics: metrics, events: events, logger: logger, budgets: budgets, clock: clock),
             clock: clock, random: random, perAttempt: perAttempt, decompression: decompression,
-            makesIdempotencyKeys: makesIdempotencyKeys, credentials: credentials)
+            makesIdempotencyKeys: makesIdempotencyKeys, guardedFields: guardedFields, credentials: credentials,
+            balancing: balancing)
         // Without the limit around a call: a test moves the clock itself.
         return Next(CallExecutor(plan))
     }

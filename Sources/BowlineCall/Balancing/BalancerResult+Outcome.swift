@@ -16,7 +16,8 @@ extension BalancerResult {
         switch outcome {
         case .answered(let response, _):
             let latency = Self.latency(of: response.timings) ?? elapsed
-            self = Self.failedStatuses.contains(response.status.code) ? .failure(after: latency) : .success(after: latency)
+            self =
+                Self.failedStatuses.contains(response.status.code) ? .failure(after: latency) : .success(after: latency)
         case .failed(let error, let isOwn):
             self = isOwn ? Self.judged(error, elapsed) : .ignored
         case .ended(let error):

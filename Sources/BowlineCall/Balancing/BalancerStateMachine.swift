@@ -82,7 +82,9 @@ struct BalancerStateMachine {
             record.zone = listing.zone
             return record
         }
-        while ejectedCount > mostEjected(options), let index = firstToRestore { changes.append(restore(index, at: now)) }
+        while ejectedCount > mostEjected(options), let index = firstToRestore {
+            changes.append(restore(index, at: now))
+        }
         changes += settle(options)
         forgetLots()
         return changes
@@ -154,7 +156,8 @@ struct BalancerStateMachine {
         }
     }
 
-    private mutating func succeeded(_ index: Int, after latency: Duration, at now: MonotonicInstant) -> [EndpointChange] {
+    private mutating func succeeded(_ index: Int, after latency: Duration, at now: MonotonicInstant) -> [EndpointChange]
+    {
         var changes: [EndpointChange] = []
         // An ejected endpoint gets attempts in panic only.
         if endpoints[index].state == .ejected { changes.append(restore(index, at: now)) }
@@ -240,7 +243,8 @@ struct BalancerStateMachine {
     private mutating func settle(_ options: BalancingOptions) -> [EndpointChange] {
         let ejected = ejectedCount
         let failing = endpoints.count { $0.state == .failing && $0.weight > 0 }
-        let isPanic = ejected > 0 && (ejected + failing > mostEjected(options) || !endpoints.contains(where: \.isUsable))
+        let isPanic =
+            ejected > 0 && (ejected + failing > mostEjected(options) || !endpoints.contains(where: \.isUsable))
         guard isPanic != isPanicking else { return [] }
         isPanicking = isPanic
         forgetLots()

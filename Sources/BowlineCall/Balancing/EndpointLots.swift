@@ -9,6 +9,9 @@ struct EndpointLots {
         let end: Double
     }
 
+    /// Two costs that differ by less than this factor count as equal.
+    private static let tolerance = 1.1
+
     private var lots: [Lot] = []
 
     var isEmpty: Bool { lots.isEmpty }
@@ -30,9 +33,10 @@ struct EndpointLots {
 
     /// Draws an endpoint: the better of two that are drawn by their shares (*power of two choices*).
     ///
-    /// The endpoint that is drawn first gets the attempt, unless the second has a lower cost. Its cost must be lower by
-    /// the ratio of their shares if the first has the larger share. Without this, chance differences of the cost would
-    /// give an endpoint with a small weight half of the attempts. `Docs/Decisions/balancing.md` has the measurements.
+    /// The endpoint that is drawn first gets the attempt, unless the second has a lower cost. Its cost must be lower by a
+    /// tenth, and if the first has the larger share, by the ratio of their shares. Without this, small differences of
+    /// the cost would decide: an endpoint with a small weight would get half of the attempts, and one that was slow once
+    /// would get none for a long time. `Docs/Decisions/balancing.md` has the measurements.
     ///
     /// - Parameters:
     ///   - endpoints: All endpoints of the balancer.
@@ -49,7 +53,7 @@ struct EndpointLots {
         let second = lots[place(at: random.1 * (total - first.share), without: firstPlace)]
         let costOfFirst = endpoints[first.index].cost(perAttempt: mean / first.share, at: now, average: average)
         let costOfSecond = endpoints[second.index].cost(perAttempt: mean / second.share, at: now, average: average)
-        return costOfSecond * max(1, first.share / second.share) < costOfFirst ? second.index : first.index
+        return costOfSecond * max(Self.tolerance, first.share / second.share) < costOfFirst ? second.index : first.index
     }
 
     /// Returns the place of the lot that covers `point`.

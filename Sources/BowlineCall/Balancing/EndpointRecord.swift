@@ -35,7 +35,7 @@ struct EndpointRecord {
     var pending = 0
     var latency = LatencyEstimate()
     var failuresInRow = 0
-    /// When the last of ``failuresInRow`` happened.
+    /// When the last failure happened.
     var lastFailure = MonotonicInstant(nanoseconds: 0)
     var counts = OutcomeCounts()
     /// When the slow start began; nil: there is none, or it is over.
@@ -71,15 +71,15 @@ struct EndpointRecord {
         return max(Self.leastShare, elapsed / whole)
     }
 
-    /// How many times as much an endpoint costs that has failed several times in a row, at most.
-    private static let mostPenalty = 64.0
+    /// How many times as much an attempt costs if it goes to an endpoint that fails and cannot be ejected.
+    private static let penaltyOfFailing = 64.0
 
-    /// Returns how many times as much the endpoint costs because of its last failures: 2 for each failure in a row. It
-    /// falls over some seconds. Without this, an endpoint that fails at once would look fast and get more attempts.
-    func penalty(at now: MonotonicInstant) -> Double {
-        guard failuresInRow > 0 else { return 1 }
-        let penalty = failuresInRow < 6 ? Double(1 << failuresInRow) : Self.mostPenalty
-        return 1 + (penalty - 1) * LatencyEstimate.remainder(from: lastFailure, to: now)
+    /// Returns how many times as much the endpoint costs because of its failures. Only in panic: otherwise an endpoint
+    /// that fails is ejected. It falls to 1 within a minute. Without this, endpoints that fail at once would have few
+    /// attempts in flight, and would get most of the attempts.
+    private func penalty(at now: MonotonicInstant) -> Double {
+        guard state == .failing || state == .ejected else { return 1 }
+        return max(1, Self.penaltyOfFailing * LatencyEstimate.remainder(from: lastFailure, to: now))
     }
 
     /// Returns the cost of an attempt: the latency, times the attempts in flight, more after failures.

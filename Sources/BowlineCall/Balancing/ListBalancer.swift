@@ -86,7 +86,8 @@ final class ListBalancer: Sendable {
             } catch is SharedWork<Void>.LimitPassed {
                 throw own <= limit
                     ? failure(.noEndpoint, "the list of endpoints was empty for timeouts.poolAcquire", context)
-                    : failure(.deadlineExceeded, "the request's time ended while the list of endpoints was empty", context)
+                    : failure(
+                        .deadlineExceeded, "the request's time ended while the list of endpoints was empty", context)
             } catch is SharedWork<Void>.ForciblyClosed {
                 throw context.call.forciblyClosed
             }

@@ -102,7 +102,9 @@ package struct RedirectPolicy: Sendable {
             let service = (named(url) ?? url).origin
             if target.origin != url.origin, (named(target) ?? target).origin != service {
                 // The endpoint may be `http` although the caller named an `https` URL.
-                if let reason = refusal(from: url.origin, to: target.origin) ?? refusal(from: service, to: target.origin) {
+                if let reason = refusal(from: url.origin, to: target.origin)
+                    ?? refusal(from: service, to: target.origin)
+                {
                     return .refuse(RedirectRefusal(reason))
                 }
                 removeCredentials(&next)

@@ -74,8 +74,9 @@ public struct ServiceResponse: Sendable {
 
     /// The connection that delivered the response; nil: there was none (a stub).
     public var connection: ConnectionFacts? { facts.connection }
-    /// The URL that the response comes from. After redirects, it is the target of the last redirect. nil: no client has
-    /// received the response (it is from a stub, or made by hand).
+    /// The URL that the response comes from. After redirects, it is the target of the last redirect. With
+    /// `resilience.balancing` over base URLs, it is a URL of the endpoint that answered. nil: no client has received the
+    /// response (it is from a stub, or made by hand).
     ///
     /// References in the body are relative to this URL: resolve them with ``ServiceURL/resolving(_:)``. ``links`` are
     /// resolved already. The URL's query may contain secrets.

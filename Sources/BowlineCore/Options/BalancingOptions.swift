@@ -1,8 +1,10 @@
 /// How attempts are distributed over the addresses of a host, or over several base URLs (*endpoints*).
 ///
 /// For each attempt, two endpoints are drawn at random, and the one with the smaller product of latency and attempts in
-/// flight gets the attempt. An endpoint that fails again and again is *ejected* for some time. Retries and hedges avoid
-/// the endpoints that the call has already used. Retry budgets count calls, not endpoints.
+/// flight gets the attempt. An endpoint that fails again and again, or far more often than the others, is *ejected* for
+/// some time. Failures are dials and connections that fail, timeouts, and the statuses 500, 502, 503 and 504. After an
+/// ejection the first failure ejects the endpoint again. Retries and hedges avoid the endpoints that the call has
+/// already used. Retry budgets and gates count requests to the origin that the caller names, not to endpoints.
 public struct BalancingOptions: Sendable, ConfigurableOptions {
     /// Where the attempts may go. Default `.addresses`.
     public var endpoints: EndpointSource = .addresses
@@ -14,7 +16,8 @@ public struct BalancingOptions: Sendable, ConfigurableOptions {
     /// How long an endpoint is ejected the first time; greater than zero. Each further time doubles it, up to
     /// ``maximumEjection``. Default 5 s.
     public var ejection: Duration = .seconds(5)
-    /// The longest ejection; at least ``ejection``. Default 5 min.
+    /// The longest ejection; at least ``ejection``. Each time that an endpoint has been usable for as long as it was
+    /// ejected before, the next ejection is halved. Default 5 min.
     public var maximumEjection: Duration = .seconds(300)
     /// The share of endpoints that may be ejected at once; 0 to 1. If more would be ejected, the ejections are ignored
     /// and all endpoints are used (*panic*). Default 0.5.
@@ -68,11 +71,15 @@ public struct ServiceEndpoint: Sendable, Hashable {
 /// Where attempts may go.
 public enum EndpointSource: Sendable {
     /// The addresses of each request's host: one pool of connections for each address. A proxy hides the addresses, so
-    /// requests through a proxy are not balanced.
+    /// requests through a proxy are not balanced. Changed addresses are used after at most one second.
     case addresses
-    /// These base URLs. Requests with another origin than the client's base URL are not balanced.
+    /// These base URLs; the client needs a base URL, which they replace. Endpoints get the credentials and the client's
+    /// `fields`, because both belong to the client's base URL. Requests with another origin than the client's base URL
+    /// are not balanced. An absolute URL of an endpoint, in a request or in a redirect, counts as the same URL below the
+    /// client's base URL; a redirect first goes to the endpoint that it names.
     case fixed([ServiceEndpoint])
-    /// Lists of base URLs, each replacing the list before it. A source of service discovery plugs in here.
+    /// Lists of base URLs, each replacing the list before it. A source of service discovery plugs in here. Otherwise as
+    /// ``fixed(_:)``.
     case updates(EndpointUpdates)
 
     func problems(at path: String) -> [ConfigurationProblem] {
@@ -106,8 +113,8 @@ extension ServiceEndpoint {
 ///
 /// A client begins to read the sequence when it sends its first balanced request, and stops when it has shut down. If
 /// the sequence ends or throws, the client keeps the last list and reports it as an event. An empty list makes attempts
-/// wait for a list, at most for `timeouts.poolAcquire`; then they fail with `noEndpoint`. An entry that is not valid is
-/// ignored and reported.
+/// wait for a list, at most for `timeouts.poolAcquire`; then they fail with `noEndpoint`. They fail at once if the
+/// sequence has ended. An entry that is not valid, or that repeats a URL, is ignored and reported.
 public final class EndpointUpdates: Sendable {
     /// Reads the sequence, and calls `update` with each list. Returns when the sequence ends.
     package let read: @Sendable (_ update: @Sendable ([ServiceEndpoint]) -> Void) async throws -> Void

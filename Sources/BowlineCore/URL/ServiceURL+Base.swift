@@ -13,6 +13,7 @@ extension ServiceURL {
     /// Returns the part of the path after the path of `base`: empty, or text that begins with `/`. nil: the path is not
     /// below the base's path. Compares paths only, not origins.
     package func path(below base: ServiceURL) -> Substring? {
+        if path == base.path { return "" }
         let prefix = base.path.withoutLastSlash
         guard path.utf8.starts(with: prefix.utf8) else { return nil }
         let rest = path[path.utf8.index(path.startIndex, offsetBy: prefix.utf8.count)...]

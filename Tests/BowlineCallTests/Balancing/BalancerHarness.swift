@@ -5,7 +5,7 @@ import Foundation
 @testable import BowlineCall
 
 /// A balancer's machine, and the transitions that it has made.
-struct DrivenBalancer {
+final class DrivenBalancer {
     /// One transition of an endpoint, written like a row of the machine's table.
     struct Transition: Hashable, CustomStringConvertible {
         let state: String
@@ -28,9 +28,9 @@ struct DrivenBalancer {
         configure(&options)
     }
 
-    mutating func pass(_ duration: Duration) { now = now.advanced(by: duration) }
+    func pass(_ duration: Duration) { now = now.advanced(by: duration) }
 
-    mutating func replace(_ listings: [EndpointListing]) {
+    func replace(_ listings: [EndpointListing]) {
         let before = states
         note(machine.endpointsReplaced(by: listings, at: now, options))
         let after = states
@@ -46,12 +46,12 @@ struct DrivenBalancer {
         }
     }
 
-    mutating func replace(_ names: String...) {
+    func replace(_ names: String...) {
         replace(names.map { listing($0) })
     }
 
     /// Chooses an endpoint for an attempt.
-    mutating func choose(avoiding avoided: [UInt64] = []) -> BalancerPass? {
+    func choose(avoiding avoided: [UInt64] = []) -> BalancerPass? {
         let before = states
         let choice = machine.choose(at: now, random: random.nextDouble(), avoiding: avoided, options)
         note(choice.changes)
@@ -60,15 +60,15 @@ struct DrivenBalancer {
     }
 
     /// Chooses an endpoint; returns its name.
-    mutating func chooseName(avoiding avoided: [UInt64] = []) -> String? {
+    func chooseName(avoiding avoided: [UInt64] = []) -> String? {
         choose(avoiding: avoided).map { name(of: $0.number) }
     }
 
-    mutating func choose(_ name: String) -> BalancerPass? {
+    func choose(_ name: String) -> BalancerPass? {
         machine.choose(number(of: name), at: now)
     }
 
-    mutating func end(_ pass: BalancerPass, _ result: BalancerResult) {
+    func end(_ pass: BalancerPass, _ result: BalancerResult) {
         let before = states
         note(machine.attemptEnded(pass, result, at: now, options))
         notePassedTime(since: before)
@@ -84,22 +84,22 @@ struct DrivenBalancer {
 
     /// Sends an attempt to this endpoint, which ends at once. Returns false if the endpoint gets no attempts.
     @discardableResult
-    mutating func attempt(_ name: String, _ result: BalancerResult) -> Bool {
+    func attempt(_ name: String, _ result: BalancerResult) -> Bool {
         guard let pass = choose(name) else { return false }
         end(pass, result)
         return true
     }
 
-    mutating func fail(_ name: String, times: Int = 1) {
+    func fail(_ name: String, times: Int = 1) {
         for _ in 0..<times { attempt(name, .failure(after: .milliseconds(10))) }
     }
 
-    mutating func succeed(_ name: String, times: Int = 1, after latency: Duration = .milliseconds(10)) {
+    func succeed(_ name: String, times: Int = 1, after latency: Duration = .milliseconds(10)) {
         for _ in 0..<times { attempt(name, .success(after: latency)) }
     }
 
     /// Ends the ejections whose time has passed, by an attempt that says nothing.
-    mutating func settle() {
+    func settle() {
         if let pass = choose() { end(pass, .ignored) }
     }
 
@@ -117,7 +117,7 @@ struct DrivenBalancer {
         return String(url.origin.host.prefix { $0 != "." })
     }
 
-    private mutating func note(_ found: [EndpointChange]) {
+    private func note(_ found: [EndpointChange]) {
         for change in found {
             switch change {
             case .ejected(let place, let length): changes.append("ejected \(hostName(place)) \(length.logText)")
@@ -132,13 +132,16 @@ struct DrivenBalancer {
         String((place.url?.origin.host ?? "?").prefix { $0 != "." })
     }
 
-    private mutating func notePassedTime(since before: [UInt64: EndpointRecord.State]) {
+    /// How ``changes`` write a length.
+    static func text(seconds: Int) -> String { Duration.seconds(seconds).logText }
+
+    private func notePassedTime(since before: [UInt64: EndpointRecord.State]) {
         for (number, state) in states where before[number] == .ejected && state == .onTrial {
             record("ejected", "timePassed", state.rawValue)
         }
     }
 
-    private mutating func record(_ state: String, _ input: String, _ next: String) {
+    private func record(_ state: String, _ input: String, _ next: String) {
         transitions.insert(Transition(state: state, input: input, next: next))
     }
 }

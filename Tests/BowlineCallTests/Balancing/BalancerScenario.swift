@@ -25,12 +25,15 @@ struct BalancerScenario {
         let at: Double
         let began: Double
         let pass: BalancerPass
+        let name: String
     }
 
     private(set) var machine = BalancerStateMachine()
     var options = BalancingOptions()
     private var random: SeededRandom
     private var replicas: [String: Replica] = [:]
+    /// The names of the endpoints, in the order of the list.
+    private var names: [String] = []
     private var answers: [Answer] = []
     private(set) var time = 0.0
     /// The attempts of each endpoint since the last ``reset()``.
@@ -43,7 +46,8 @@ struct BalancerScenario {
     }
 
     mutating func use(_ fleet: [Replica]) {
-        for replica in fleet { replicas[Self.name(replica.listing.place)] = replica }
+        names = fleet.map { Self.name($0.listing.place) }
+        for (name, replica) in zip(names, fleet) { replicas[name] = replica }
         _ = machine.endpointsReplaced(by: fleet.map(\.listing), at: instant, options)
     }
 
@@ -86,9 +90,9 @@ struct BalancerScenario {
     private mutating func send() {
         let choice = machine.choose(at: instant, random: random.nextDouble(), options)
         guard let pass = choice.pass else { return }
-        let name = Self.name(machine.endpoints[pass.index].place)
+        let name = names[pass.index]
         attempts[name, default: 0] += 1
-        let answer = Answer(at: time + exponential(replicas[name]?.mean ?? 0), began: time, pass: pass)
+        let answer = Answer(at: time + exponential(replicas[name]?.mean ?? 0), began: time, pass: pass, name: name)
         // The answers are ordered, the next one last.
         let place = answers.firstIndex { $0.at < answer.at } ?? answers.count
         answers.insert(answer, at: place)
@@ -97,8 +101,7 @@ struct BalancerScenario {
     private mutating func finish(_ answer: Answer) {
         let latency = time - answer.began
         latencies.append(latency)
-        guard let endpoint = machine.endpoints.first(where: { $0.number == answer.pass.number }) else { return }
-        let isFailure = random.nextBool(probability: replicas[Self.name(endpoint.place)]?.failing ?? 0)
+        let isFailure = random.nextBool(probability: replicas[answer.name]?.failing ?? 0)
         let duration = Duration.nanoseconds(Int64(latency * 1e9))
         _ = machine.attemptEnded(
             answer.pass, isFailure ? .failure(after: duration) : .success(after: duration), at: instant, options)

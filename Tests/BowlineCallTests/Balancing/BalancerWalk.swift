@@ -204,7 +204,9 @@ struct BalancerWalk {
                 // Four failures of twenty attempts are the least that the rule of rates ejects for.
                 if !isNecessary, entry.failures < 4 { report("an endpoint was ejected without a reason") }
                 if !hasRoom { report("an endpoint was ejected although too many are") }
-                if length < options.ejection || length > options.maximumEjection { report("an ejection lasts \(length)") }
+                if length < options.ejection || length > options.maximumEjection {
+                    report("an ejection lasts \(length)")
+                }
                 entry.state = .ejected
                 entry.era += 1
                 entry.until = now.advanced(by: length)
