@@ -181,7 +181,7 @@ final class ConnectStep: @unchecked Sendable {
         do {
             let remote = try SocketAddress(attempt.address, port: port)
             let local = try localAddress(for: attempt.address)
-            future = bootstrap(attempt.id.value, local: local).connect(to: remote)
+            future = connect(attempt.id.value, to: remote, from: local)
         } catch {
             ended(attempt, .failure(error), port: port)
             return
@@ -250,6 +250,22 @@ final class ConnectStep: @unchecked Sendable {
         }
     }
 
+    private func connect(
+        _ attempt: Int, to remote: SocketAddress, from local: SocketAddress?
+    ) -> EventLoopFuture<any Channel> {
+        guard let network = environment.options.network else {
+            return bootstrap(attempt, local: local).connect(to: remote)
+        }
+        return network.connect(to: remote, from: local, on: eventLoop) { try self.opened($0, attempt) }
+    }
+
+    /// Prepares a channel before it connects.
+    private func opened(_ channel: any Channel, _ attempt: Int) throws {
+        guard !isOver else { throw DialFailure.cancelled }
+        channels[attempt] = channel
+        try prepare(channel)
+    }
+
     private func bootstrap(_ attempt: Int, local: SocketAddress?) -> ClientBootstrap {
         let bootstrap = ClientBootstrap(group: eventLoop)
             // The dial's own timer limits the dial. The bootstrap's timeout must never fire before that timer.
@@ -258,11 +274,7 @@ final class ConnectStep: @unchecked Sendable {
             // stays off.
             .enableMPTCP(true).enableMPTCP(false)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    guard !self.isOver else { throw DialFailure.cancelled }
-                    self.channels[attempt] = channel
-                    try self.prepare(channel)
-                }
+                channel.eventLoop.makeCompletedFuture { try self.opened(channel, attempt) }
             }
         guard let local else { return bootstrap }
         return bootstrap.bind(to: local)
