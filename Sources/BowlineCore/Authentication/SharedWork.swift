@@ -23,7 +23,7 @@ package final class SharedWork<Value: Sendable>: Sendable {
 
     /// Starts the work. Call it once.
     package func start(_ work: @escaping @Sendable () async throws -> Value) {
-        let task = Task {
+        let task = Task.inheriting {
             do {
                 self.end(.success(try await work()))
             } catch {
@@ -68,7 +68,7 @@ package final class SharedWork<Value: Sendable>: Sendable {
     package var result: Result<Value, any Error>? { state.withLock { $0.result } }
 
     private func setTimer(for number: Int, _ limit: MonotonicInstant, _ clock: any ServiceClock) {
-        let timer = Task {
+        let timer = Task.inheriting {
             guard (try? await clock.sleep(until: limit, tolerance: nil)) != nil else { return }
             self.give(.failure(LimitPassed()), to: number)
         }
