@@ -25,11 +25,16 @@ struct ForcedCloseHandlers {
     mutating func removeThoseOutsideTransport() -> [Handler] {
         let chosen = handlers.filter { !$0.value.call.isInTransport }
         for number in chosen.keys { handlers[number] = nil }
-        return chosen.values.map(\.handler)
+        return Self.inOrder(chosen)
     }
 
     mutating func removeAll() -> [Handler] {
         defer { handlers = [:] }
-        return handlers.values.map(\.handler)
+        return Self.inOrder(handlers)
+    }
+
+    /// The handlers in the order in which they were added.
+    private static func inOrder(_ handlers: [Int: (call: CallRecord, handler: Handler)]) -> [Handler] {
+        handlers.sorted { $0.key < $1.key }.map(\.value.handler)
     }
 }

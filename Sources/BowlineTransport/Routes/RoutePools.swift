@@ -115,7 +115,11 @@ final class RoutePools: Sendable {
         let pools = state.withLock { Array($0.pools.values) }
         // Each pool is asked once, and again only after it has closed a connection.
         var oldest = pools.compactMap { pool in pool.oldestIdleSince.map { (pool: pool, since: $0) } }
-        while idle.isTooHigh, let index = oldest.indices.min(by: { oldest[$0].since < oldest[$1].since }) {
+        while idle.isTooHigh,
+            let index = oldest.indices.min(by: {
+                (oldest[$0].since, oldest[$0].pool.number) < (oldest[$1].since, oldest[$1].pool.number)
+            })
+        {
             oldest[index].pool.evictOldestIdle(reason: .totalIdleCapacity)
             if let since = oldest[index].pool.oldestIdleSince {
                 oldest[index].since = since
@@ -136,7 +140,7 @@ final class RoutePools: Sendable {
     func beginDrain() {
         let pools = state.withLock { state in
             state.isDraining = true
-            return Array(state.pools.values)
+            return state.pools.values.inOrder
         }
         for pool in pools { pool.beginDrain() }
     }
@@ -144,7 +148,7 @@ final class RoutePools: Sendable {
     func closeAll() {
         let pools = state.withLock { state in
             state.isClosed = true
-            return Array(state.pools.values)
+            return state.pools.values.inOrder
         }
         for pool in pools { pool.closeAll(.forced) }
     }

@@ -307,9 +307,9 @@ final class ConnectStep: @unchecked Sendable {
         cancelWakeUp()
         if cancelsLookUps { resolve?.cancel() } else { resolve?.leave() }
         resolve = nil
-        let open = channels.values
+        let open = channels
         channels = [:]
-        for channel in open { channel.close(promise: nil) }
+        for attempt in open.keys.sorted() { open[attempt]?.close(promise: nil) }
     }
 
     private func cancelWakeUp() {

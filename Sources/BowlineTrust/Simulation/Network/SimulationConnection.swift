@@ -14,6 +14,12 @@ final class SimulationConnection: @unchecked Sendable {
         var other: Side { self == .client ? .server : .client }
     }
 
+    /// What the path does to the connection, with the number of bytes before it.
+    enum Event: Sendable {
+        case cut(after: Int)
+        case dark(after: Int)
+    }
+
     private enum Item {
         case bytes(ByteBuffer)
         case end
@@ -40,25 +46,25 @@ final class SimulationConnection: @unchecked Sendable {
     private var ends: [SimulationChannel?]
     /// Called when both ends are closed.
     private let over: (SimulationConnection) -> Void
-    private let note: (String) -> Void
+    private let event: (Event) -> Void
     /// How many bytes of both directions the path has taken.
     private var carried = 0
     private var isCut = false
     private var isDark = false
 
     /// - Parameters:
+    ///   - event: Called when the path cuts the connection or goes dark.
     ///   - over: Called when both ends are closed.
-    ///   - note: Writes a line of the trace.
     init(
         number: Int, client: SimulationChannel, server: SimulationChannel, path: SimulationPath,
-        clock: any ServiceClock, random: SeededRandom, note: @escaping (String) -> Void,
+        clock: any ServiceClock, random: SeededRandom, event: @escaping (Event) -> Void,
         over: @escaping (SimulationConnection) -> Void
     ) {
         self.number = number
         self.path = path
         self.clock = clock
         self.random = random
-        self.note = note
+        self.event = event
         self.over = over
         ends = [client, server]
     }
@@ -79,7 +85,7 @@ final class SimulationConnection: @unchecked Sendable {
         if !isDark, let limit = path.darkAfter, carried + bytes.readableBytes >= limit {
             transmit(bytes.readSlice(length: max(0, limit - carried)), from: side)
             isDark = true
-            note("connection \(number) goes dark after \(carried) bytes")
+            event(.dark(after: carried))
         }
         if isDark {
             // As in a kernel: the bytes fill the buffer of the sender.
@@ -111,7 +117,7 @@ final class SimulationConnection: @unchecked Sendable {
 
     private func cut() {
         isCut = true
-        note("connection \(number) is cut after \(carried) bytes")
+        event(.cut(after: carried))
         for side in [Side.client, .server] { add(path.cut == .reset ? .reset : .end, from: side) }
     }
 

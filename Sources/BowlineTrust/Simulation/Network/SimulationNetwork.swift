@@ -96,7 +96,7 @@ final class SimulationNetwork: TransportNetwork, @unchecked Sendable {
             on: peers, number: client.number, local: client.remoteAddress, remote: client.localAddress, dial: nil)
         let connection = SimulationConnection(
             number: client.number, client: client, server: server, path: path, clock: time.clock, random: random,
-            note: { [time] in time.note($0) },
+            event: { [weak self] in self?.happened($0, on: client.number) },
             over: { [weak self] in self?.connections[$0.number] = nil })
         connections[client.number] = connection
         time.note("connection \(client.number) to \(address.address)")
@@ -115,6 +115,17 @@ final class SimulationNetwork: TransportNetwork, @unchecked Sendable {
                 return
             }
             client.established(connection, as: .client)
+        }
+    }
+
+    private func happened(_ event: SimulationConnection.Event, on connection: Int) {
+        switch event {
+        case .cut(let count):
+            figures.cuts += 1
+            time.note("connection \(connection) is cut after \(count) bytes")
+        case .dark(let count):
+            figures.dark += 1
+            time.note("connection \(connection) goes dark after \(count) bytes")
         }
     }
 
@@ -141,6 +152,8 @@ struct SimulationFigures: Sendable, Hashable {
     var connections = 0
     var refusedConnects = 0
     var silentConnects = 0
+    var cuts = 0
+    var dark = 0
 }
 
 /// One address of a host, and how it answers a connect.
