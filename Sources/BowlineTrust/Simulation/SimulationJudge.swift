@@ -187,7 +187,6 @@ struct SimulationJudge: Sendable {
         if remains.channels > 0 { add("\(remains.channels) channels are open") }
         if remains.inFlight > 0 { add("\(remains.inFlight) calls are in flight") }
         if !remains.isClosed { add("the client is not closed") }
-        if remains.connections > 0 { add("\(remains.connections) connections are open") }
         if remains.sleepers > 0 { add("\(remains.sleepers) tasks still sleep") }
     }
 }

@@ -67,7 +67,6 @@ struct SimulationRemains: Sendable, Hashable {
     var channels = 0
     var inFlight = 0
     var isClosed = true
-    var connections = 0
     /// Tasks that sleep, long after the client was released.
     var sleepers = 0
 }

@@ -6,8 +6,6 @@ internal import BowlineTesting
 struct SimulationRun: Sendable {
     /// How far the clock may go. A call that never ends ends the run there.
     static let longest = Duration.seconds(7_200)
-    /// How long a peer or a timer may live after the client's end.
-    private static let aftermath = Duration.seconds(120)
 
     let plan: SimulationPlan
 
@@ -30,8 +28,7 @@ struct SimulationRun: Sendable {
                 }
             }
             // The client and its transport are released now.
-            try await time.sleep(for: Self.aftermath)
-            world.addRemains(to: &record)
+            try await world.addRemains(to: &record)
             return record
         }
     }

@@ -7,6 +7,9 @@ internal import Logging
 /// The parts of one simulation: the service, the network, and the client with its listeners.
 // Safety: used on the simulation's thread only.
 final class SimulationWorld: @unchecked Sendable {
+    /// Longer than any delay of a peer or a path.
+    private static let aftermath = Duration.seconds(60)
+
     let time: VirtualTime
     let plan: SimulationPlan
     let service: SimulationService
@@ -22,9 +25,7 @@ final class SimulationWorld: @unchecked Sendable {
         self.plan = plan
         let service = SimulationService(time, calls: plan.calls) { plan.act($0, arrival: $1) }
         self.service = service
-        network = SimulationNetwork(
-            time, loops: plan.loops, addresses: plan.addresses, isFaulty: plan.hasFaultyPaths
-        ) { channel, address in
+        network = SimulationNetwork(time, plan) { channel, address in
             try Self.addPeer(to: channel, address, service, time, plan)
         }
         events = SimulationEvents(time) { number in
@@ -92,10 +93,13 @@ final class SimulationWorld: @unchecked Sendable {
         return record
     }
 
-    /// Adds what is left, when the client was released a while ago, and the trace.
-    func addRemains(to record: inout SimulationRecord) {
-        record.remains.channels = network.open.channels
-        record.remains.connections = network.open.connections
+    /// Waits until everything that the released client has left behind would have ended. Adds what is left, and the
+    /// trace.
+    func addRemains(to record: inout SimulationRecord) async throws {
+        try await time.sleep(for: Self.aftermath)
+        network.closePeers()
+        try await time.sleep(for: Self.aftermath)
+        record.remains.channels = network.openChannels
         record.remains.sleepers = time.clock.sleeperCount
         if transport != nil { record.poolViolations.append("the transport was not released") }
         record.trace = time.trace

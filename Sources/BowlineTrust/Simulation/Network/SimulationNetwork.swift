@@ -18,9 +18,7 @@ final class SimulationNetwork: TransportNetwork, @unchecked Sendable {
     var eventLoopGroup: any EventLoopGroup { loops }
 
     private let time: VirtualTime
-    private let addresses: [SimulationAddress]
-    /// Whether paths may be faulty at all.
-    private let isFaulty: Bool
+    private let plan: SimulationPlan
     private let accept: Accept
     private var random: SeededRandom
     private var connectsMade = 0
@@ -28,14 +26,11 @@ final class SimulationNetwork: TransportNetwork, @unchecked Sendable {
     private var connections: [Int: SimulationConnection] = [:]
     private(set) var figures = SimulationFigures()
 
-    init(
-        _ time: VirtualTime, loops: Int, addresses: [SimulationAddress], isFaulty: Bool, accept: @escaping Accept
-    ) {
+    init(_ time: VirtualTime, _ plan: SimulationPlan, accept: @escaping Accept) {
         self.time = time
-        self.addresses = addresses
-        self.isFaulty = isFaulty
+        self.plan = plan
         self.accept = accept
-        self.loops = SimulationLoops(count: loops, clock: time.clock)
+        loops = SimulationLoops(count: plan.loops, clock: time.clock)
         peers = SimulationLoop(clock: time.clock)
         random = time.makeRandom("network")
     }
@@ -66,8 +61,8 @@ final class SimulationNetwork: TransportNetwork, @unchecked Sendable {
 
     /// Decides the outcome of a connect.
     private func dial(_ channel: SimulationChannel) {
-        let path = SimulationPath.drawn(&random, isFaulty: isFaulty)
-        let address = addresses.first { $0.isAddress(channel.remoteAddress) }
+        let path = plan.fixedPath ?? SimulationPath.drawn(&random, isFaulty: plan.hasFaultyPaths)
+        let address = plan.addresses.first { $0.isAddress(channel.remoteAddress) }
         let delay = path.latency * 2 + path.jitter * random.nextDouble()
         let seed = random.next()
         switch address?.behaviour(at: time.elapsed) ?? .refuses {
@@ -129,8 +124,8 @@ final class SimulationNetwork: TransportNetwork, @unchecked Sendable {
         }
     }
 
-    /// The numbers of the client's open channels, and of the connections with an open end.
-    var open: (channels: Int, connections: Int) { (opening.count, connections.count) }
+    /// How many channels of the client are not closed.
+    var openChannels: Int { opening.count }
 
     /// The channel of the peer of this connection; nil: it is closed.
     func peer(of number: Int) -> SimulationChannel? { connections[number]?.end(.server) }
@@ -138,7 +133,7 @@ final class SimulationNetwork: TransportNetwork, @unchecked Sendable {
     /// The numbers of the connections with an open peer, in order.
     var openPeers: [Int] { connections.keys.sorted().filter { connections[$0]?.end(.server) != nil } }
 
-    /// Closes all peers, in order. Called after the client's shutdown, so that no connection stays open.
+    /// Resets the connections of all open peers. A peer behind a dark path does not see that the client is gone.
     func closePeers() {
         for number in openPeers {
             guard let peer = peer(of: number) else { continue }

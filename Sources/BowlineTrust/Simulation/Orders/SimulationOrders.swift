@@ -115,8 +115,7 @@ struct SimulationOrders: Sendable {
                 var record = try await world.withClient { client, caller in
                     try await steps.perform(path, client, caller)
                 }
-                try await time.sleep(for: .seconds(120))
-                world.addRemains(to: &record)
+                try await world.addRemains(to: &record)
                 return State(
                     fingerprint: steps.fingerprint, events: steps.events,
                     violations: SimulationJudge(record).violations, trace: record.trace)
@@ -139,34 +138,7 @@ extension SimulationOrders.Result {
 extension SimulationPlan {
     /// Two connections, three calls, and a service that holds all requests.
     fileprivate init(_ setup: SimulationOrders.Setup) {
-        self.init(seed: 0)
-        isCalm = false
-        isShuffled = false
-        isHTTP2 = setup.isHTTP2
-        loops = 1
-        hasFaultyPaths = false
-        streams = .fixed(1)
-        keepAlive = nil
-        lookUp = .zero
-        shutdown = nil
-        var act = SimulationAct()
-        act.reaction = .isHeld
-        fixedAct = act
-        hosts = ["10.0.0.1"]
-        addresses = IPAddress("10.0.0.1").map {
-            [SimulationAddress(address: $0, port: Self.port, isHTTP2: setup.isHTTP2)]
-        } ?? []
-        pool = PoolOptions()
-        pool.maximumPerOrigin = 2
-        http2 = HTTP2Options()
-        http2.negotiation = setup.isHTTP2 ? .http2Only : .http1Only
-        http2.maximumConnectionsPerOrigin = 2
-        connection = ConnectionOptions()
-        timeouts = Timeouts()
-        retry = RetryOptions()
-        retry.maximumAttempts = 2
-        retry.baseDelay = .milliseconds(10)
-        calls = (0..<3).map { number in
+        let calls = (0..<3).map { number in
             var call = SimulationCall(number: number)
             call.method = setup.isPost ? .post : .get
             call.answerCount = 10
@@ -174,5 +146,14 @@ extension SimulationPlan {
             call.total = .seconds(5 + 3 * place)
             return call
         }
+        var act = SimulationAct()
+        act.reaction = .isHeld
+        self.init(isHTTP2: setup.isHTTP2, calls: calls, act: act)
+        isCalm = false
+        streams = .fixed(1)
+        pool.maximumPerOrigin = 2
+        http2.maximumConnectionsPerOrigin = 2
+        retry.maximumAttempts = 2
+        retry.baseDelay = .milliseconds(10)
     }
 }

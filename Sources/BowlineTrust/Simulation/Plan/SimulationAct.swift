@@ -66,7 +66,11 @@ struct SimulationAct: Sendable, Hashable {
         act.closesAfter = random.nextBool(probability: 0.08)
         act.saysClose = random.nextBool(probability: 0.7)
         act.answersContinue = random.nextBool(probability: 0.7)
-        guard !isCalm else { return act }
+        guard !isCalm else {
+            // A connection that closes unannounced may take a request with it.
+            act.saysClose = true
+            return act
+        }
         if random.nextBool(probability: 0.1) { act.delay = .milliseconds(random.next(in: 100..<4_000)) }
         act.isEarly = random.nextBool(probability: 0.08)
         act.reaction = reaction(&random, isFirst: isFirst)

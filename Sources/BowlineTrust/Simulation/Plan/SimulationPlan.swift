@@ -45,6 +45,8 @@ struct SimulationPlan: Sendable {
     var shutdown: Shutdown?
     /// Whether paths may cut connections, go dark, or pause for long.
     var hasFaultyPaths = false
+    /// The path of all connections. nil: the seed decides.
+    var fixedPath: SimulationPath?
     /// The behaviour of HTTP/2 peers as to streams.
     var streams = Streams.calm
     /// What the service does with each request. nil: the seed decides.
@@ -78,11 +80,31 @@ struct SimulationPlan: Sendable {
         drawFaults(&random)
     }
 
+    /// Makes a plan without faults and without chance: one host with one address, the client's default options, a path
+    /// without delays, and a service that does the same with each request.
+    init(isHTTP2: Bool, calls: [SimulationCall], act: SimulationAct = SimulationAct()) {
+        seed = 0
+        isCalm = true
+        isShuffled = false
+        self.isHTTP2 = isHTTP2
+        loops = 1
+        hosts = ["10.0.0.1"]
+        addresses =
+            IPAddress("10.0.0.1").map { [SimulationAddress(address: $0, port: Self.port, isHTTP2: isHTTP2)] } ?? []
+        http2.negotiation = isHTTP2 ? .http2Only : .http1Only
+        fixedPath = SimulationPath()
+        fixedAct = act
+        self.calls = calls
+    }
+
     /// The act for an arrival of a call's request.
     func act(_ call: SimulationCall, arrival: Int) -> SimulationAct {
         if let fixedAct { return fixedAct }
         var random = SeededRandom(seed: Self.mixed(seed, UInt64(call.number) &+ 2, UInt64(arrival)))
-        return SimulationAct.drawn(&random, isCalm: isCalm, isFirst: arrival == 1)
+        var act = SimulationAct.drawn(&random, isCalm: isCalm, isFirst: arrival == 1)
+        // A GOAWAY refuses requests. The client sends them again, but cannot if the body exists once.
+        if isCalm, isHTTP2 { act.closesAfter = false }
+        return act
     }
 
     private static func mixed(_ seed: UInt64, _ one: UInt64, _ two: UInt64) -> UInt64 {
@@ -150,6 +172,7 @@ struct SimulationPlan: Sendable {
             guard isCalm else { continue }
             calls[number].cancelAfter = nil
             calls[number].total = nil
+            calls[number].allowsResend = true
         }
     }
 
