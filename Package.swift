@@ -110,7 +110,7 @@ let package = Package(
             name: "BowlineTrust",
             dependencies: [
                 "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", "BowlineTransport", "CMalloc",
-                argumentParser, logging, nioCore, nioPosix,
+                argumentParser, logging, nioCore, nioHPACK, nioHTTP1, nioHTTP2, nioPosix,
             ],
             swiftSettings: strict
         ),
@@ -186,7 +186,7 @@ let package = Package(
         .testTarget(
             name: "BowlineTrustTests",
             dependencies: [
-                "BowlineTrust", "Bowline", "BowlineCore", "BowlineTesting", argumentParser, nioCore,
+                "BowlineTrust", "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", argumentParser, nioCore,
             ],
             swiftSettings: strict
         ),

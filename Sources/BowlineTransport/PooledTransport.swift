@@ -9,12 +9,14 @@ package final class PooledTransport: ServiceTransport {
     /// How many connections had been closed when the drain began.
     private let closedBeforeDrain = Guarded(Int?.none)
 
-    /// Makes a transport on SwiftNIO's singleton event loops.
+    /// Makes a transport on SwiftNIO's singleton event loops, or on those of `options.network`.
     ///
     /// - Throws: ``ServiceError`` `invalidConfiguration` if a certificate or key cannot be used; `connectFailed` if the
     ///   event loops cannot be made because there are too few descriptors or threads.
     package init(options: TransportOptions) throws {
-        environment = try TransportEnvironment(options: options, group: SingletonLoops.group())
+        let group: any EventLoopGroup =
+            if let network = options.network { network.eventLoopGroup } else { try SingletonLoops.group() }
+        environment = try TransportEnvironment(options: options, group: group)
         pools = RoutePools(environment: environment)
     }
 

@@ -10,7 +10,7 @@ struct TrustCommand: AsyncParsableCommand {
         abstract: "Runs Bowline against servers and paths that misbehave, and counts the errors.",
         subcommands: [
             LedgerCommand.self, SilenceCommand.self, ChurnCommand.self, IdleRaceCommand.self, StreamsCommand.self,
-            StalledCommand.self, StalledPeerCommand.self, SimulateCommand.self,
+            StalledCommand.self, StalledPeerCommand.self, SimulateCommand.self, SimulationCommand.self,
         ]
     )
 }

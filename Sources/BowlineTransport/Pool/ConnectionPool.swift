@@ -1,4 +1,5 @@
 internal import BowlineCore
+internal import Synchronization
 
 /// The connections of one route. Leases them, dials when there are too few, and closes them when there are too many.
 ///
@@ -7,7 +8,11 @@ internal import BowlineCore
 /// The pool may be released at any time. Then its idle connections close (`poolReleased`) and its dials are cancelled.
 /// A leased connection closes when its exchange ends.
 final class ConnectionPool: Sendable {
+    private static let made = Atomic(0)
+
     let driver: PoolDriver
+    /// Pools that were made later have higher numbers.
+    let number = ConnectionPool.made.wrappingAdd(1, ordering: .relaxed).newValue
 
     /// Creates an empty pool. Nothing is dialled before the first request or `prewarm`.
     ///
@@ -252,4 +257,10 @@ final class ConnectionPool: Sendable {
     func snapshot() -> PoolCounts {
         driver.inspect { $0.snapshot }
     }
+}
+
+extension Collection where Element == ConnectionPool {
+    /// The pools in the order in which they were made. The order of a dictionary's values differs from run to run, and
+    /// a simulation must not.
+    var inOrder: [ConnectionPool] { sorted { $0.number < $1.number } }
 }

@@ -45,7 +45,11 @@ final class IdleLimit: Sendable {
     private func close(_ pools: [ConnectionPool]) {
         // Each pool is asked once, and again only after it has closed a connection.
         var oldest = pools.compactMap { pool in pool.oldestIdleSince.map { (pool: pool, since: $0) } }
-        while isExceeded, let index = oldest.indices.min(by: { oldest[$0].since < oldest[$1].since }) {
+        while isExceeded,
+            let index = oldest.indices.min(by: {
+                (oldest[$0].since, oldest[$0].pool.number) < (oldest[$1].since, oldest[$1].pool.number)
+            })
+        {
             oldest[index].pool.evictOldestIdle(reason: reason)
             if let since = oldest[index].pool.oldestIdleSince {
                 oldest[index].since = since

@@ -72,9 +72,9 @@ final class RouteDialer: ConnectionDialer {
     }
 
     deinit {
-        let (dials, settling) = state.withLock { (Array($0.dials.values), Array($0.settling.values)) }
-        for dial in dials { dial.cancel() }
-        for connection in settling { connection.close(.poolReleased) }
+        let (dials, settling) = state.withLock { ($0.dials, $0.settling) }
+        for id in dials.keys.sorted() { dials[id]?.cancel() }
+        for id in settling.keys.sorted() { settling[id]?.close(.poolReleased) }
     }
 
     private func finished(

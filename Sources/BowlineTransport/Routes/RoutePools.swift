@@ -136,7 +136,7 @@ final class RoutePools: Sendable {
     func beginDrain() {
         let pools = state.withLock { state in
             state.isDraining = true
-            return Array(state.pools.values)
+            return state.pools.values.inOrder
         }
         for pool in pools { pool.beginDrain() }
     }
@@ -144,7 +144,7 @@ final class RoutePools: Sendable {
     func closeAll() {
         let pools = state.withLock { state in
             state.isClosed = true
-            return Array(state.pools.values)
+            return state.pools.values.inOrder
         }
         for pool in pools { pool.closeAll(.forced) }
     }

@@ -19,6 +19,8 @@ package struct TransportOptions: Sendable {
     package var random: @Sendable () -> Double = { Double.random(in: 0..<1) }
     /// Finds the addresses of host names. Default: the system's resolver.
     package var resolver: any ServiceResolver = SystemResolver.shared
+    /// Replaces the machine's network, for simulations. nil: the machine's network.
+    package var network: (any TransportNetwork)?
 
     /// Looks up a variable of the environment.
     package var variable: @Sendable (String) -> String? = { CertificateFiles.variable($0) }

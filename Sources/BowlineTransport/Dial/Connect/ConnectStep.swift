@@ -260,11 +260,15 @@ final class ConnectStep: @unchecked Sendable {
     private func connect(
         _ attempt: Int, to remote: SocketAddress, from local: SocketAddress? = nil
     ) -> EventLoopFuture<any Channel> {
-        environment.loops.connector(of: eventLoop).connect(to: remote, from: local) { channel in
+        let opened = { (channel: any Channel) in
             guard !self.isOver else { throw DialFailure.cancelled }
             self.channels[attempt] = channel
             try self.prepare(channel)
         }
+        if let network = environment.options.network {
+            return network.connect(to: remote, from: local, on: eventLoop, prepare: opened)
+        }
+        return environment.loops.connector(of: eventLoop).connect(to: remote, from: local, prepare: opened)
     }
 
     /// Returns the address of this machine from which the client connects; nil: the system chooses.
