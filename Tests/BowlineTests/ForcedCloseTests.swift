@@ -363,9 +363,10 @@ struct ForcedCloseTests {
             try await isServed.wait()
             let shutdown = Task { await client.shutdown(within: .seconds(3)) }
             try await ShutdownTests.waitUntil(.draining, client)
-            // The deadline, then the second for closing.
-            for _ in 1...2 {
-                try await clock.waitForSleepers()
+            // The deadline, then the second for closing. Limits of the transport sleep on the same clock.
+            for seconds in [3, 4] {
+                let due = MonotonicInstant(nanoseconds: Int64(seconds) * 1_000_000_000)
+                try await eventually("a sleeper until \(seconds) s") { clock.nextDeadline == due }
                 clock.advanceToNextDeadline()
             }
             let report = await shutdown.value

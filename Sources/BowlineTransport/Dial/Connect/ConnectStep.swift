@@ -331,10 +331,11 @@ private struct AttemptChannels {
         return channel
     }
 
+    /// Removes all channels. Returns them in an order that does not depend on chance.
     mutating func removeAll() -> [any Channel] {
         guard first != nil || !others.isEmpty else { return [] }
         defer { self = AttemptChannels() }
-        return (first.map { [$0.channel] } ?? []) + others.values
+        return (first.map { [$0.channel] } ?? []) + others.sorted { $0.key < $1.key }.map(\.value)
     }
 }
 
