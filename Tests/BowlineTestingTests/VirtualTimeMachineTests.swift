@@ -23,7 +23,7 @@ struct VirtualTimeMachineTests {
         }
 
         @discardableResult
-        mutating func sleep(_ name: String, until deadline: Int64) -> Machine.Ticket {
+        mutating func addSleeper(_ name: String, until deadline: Int64) -> Machine.Ticket {
             let ticket = machine.reserveSleep()
             _ = machine.sleepBegan(name, ticket, until: MonotonicInstant(nanoseconds: deadline))
             return ticket
@@ -46,8 +46,8 @@ struct VirtualTimeMachineTests {
     func order() {
         var bench = Bench()
         bench.ready("a", "b")
-        bench.sleep("late", until: 20)
-        bench.sleep("early", until: 10)
+        bench.addSleeper("late", until: 20)
+        bench.addSleeper("early", until: 10)
         #expect(bench.next() == "run a")
         bench.ready("c")
         #expect(bench.next() == "run b")
@@ -62,7 +62,7 @@ struct VirtualTimeMachineTests {
     @Test("All sleepers of one instant are resumed together, in the order of their arrival")
     func sameInstant() {
         var bench = Bench()
-        for name in ["a", "b", "c"] { bench.sleep(name, until: 5) }
+        for name in ["a", "b", "c"] { bench.addSleeper(name, until: 5) }
         #expect(bench.next() == "resume a b c at 5")
     }
 
@@ -86,7 +86,7 @@ struct VirtualTimeMachineTests {
     func settling() {
         var bench = Bench()
         bench.ready("a")
-        bench.sleep("sleeper", until: 10)
+        bench.addSleeper("sleeper", until: 10)
         #expect(bench.machine.settlingBegan("settler") == true)
         #expect(bench.next() == "run a")
         #expect(bench.next() == "resume settler at 0")
@@ -96,7 +96,7 @@ struct VirtualTimeMachineTests {
     @Test("Held, the clock does not jump, but jobs run")
     func held() {
         var bench = Bench()
-        bench.sleep("sleeper", until: 10)
+        bench.addSleeper("sleeper", until: 10)
         bench.machine.holdBegan()
         #expect(bench.next() == "wait")
         bench.ready("a")
@@ -122,7 +122,7 @@ struct VirtualTimeMachineTests {
             return
         }
         #expect(bench.machine.sleeperCount == 0)
-        let ticket = bench.sleep("asleep", until: 10)
+        let ticket = bench.addSleeper("asleep", until: 10)
         #expect(bench.machine.sleepCancelled(ticket) == "asleep")
         #expect(bench.machine.sleeperCount == 0)
     }
@@ -130,7 +130,7 @@ struct VirtualTimeMachineTests {
     @Test("When nothing can happen, the body is cancelled, and given up if it still cannot end")
     func stuck() {
         var bench = Bench()
-        bench.sleep("for ever", until: .max)
+        bench.addSleeper("for ever", until: .max)
         #expect(bench.next() == "wait briefly")
         bench.machine.patienceEnded()
         #expect(bench.next() == "cancel body: nothingCanRun")
@@ -154,7 +154,7 @@ struct VirtualTimeMachineTests {
         #expect(bench.next() == "run a")
         #expect(bench.next() == "wait briefly")
         bench.machine.patienceEnded()
-        bench.sleep("sleeper", until: 3)
+        bench.addSleeper("sleeper", until: 3)
         #expect(bench.next() == "resume sleeper at 3")
         #expect(bench.next() == "wait briefly")
     }
@@ -162,10 +162,10 @@ struct VirtualTimeMachineTests {
     @Test("The clock does not pass the limit, but has some grace for the clean-up")
     func limit() {
         var bench = Bench { $0.grace = .nanoseconds(500) }
-        bench.sleep("at the limit", until: 1000)
-        bench.sleep("over", until: 1001)
-        bench.sleep("clean-up", until: 1300)
-        bench.sleep("too late", until: 2000)
+        bench.addSleeper("at the limit", until: 1000)
+        bench.addSleeper("over", until: 1001)
+        bench.addSleeper("clean-up", until: 1300)
+        bench.addSleeper("too late", until: 2000)
         #expect(bench.next() == "resume at the limit at 1000")
         #expect(bench.next() == "cancel body: limitPassed")
         #expect(bench.next() == "resume over at 1001")
@@ -193,7 +193,7 @@ struct VirtualTimeMachineTests {
         var bench = Bench { $0.jobsPerInstant = 2 }
         for time in 1...5 {
             bench.ready("a", "b")
-            bench.sleep("sleeper", until: Int64(time))
+            bench.addSleeper("sleeper", until: Int64(time))
             #expect(bench.next() == "run a")
             #expect(bench.next() == "run b")
             #expect(bench.next() == "resume sleeper at \(time)")
@@ -203,8 +203,8 @@ struct VirtualTimeMachineTests {
     @Test("After the body, sleepers are cancelled, ready jobs run, and later jobs run elsewhere")
     func closing() {
         var bench = Bench()
-        bench.sleep("a", until: 10)
-        bench.sleep("b", until: .max)
+        bench.addSleeper("a", until: 10)
+        bench.addSleeper("b", until: .max)
         _ = bench.machine.settlingBegan("c")
         bench.ready("d")
         bench.machine.bodyEnded()
@@ -261,7 +261,7 @@ struct VirtualTimeMachineTests {
                 ready.append("\(step)")
             case 2:
                 let deadline = now + Int64(random.next(in: 1..<100))
-                tickets["\(step)"] = bench.sleep("\(step)", until: deadline)
+                tickets["\(step)"] = bench.addSleeper("\(step)", until: deadline)
                 asleep["\(step)"] = deadline
             case 3:
                 guard let name = asleep.keys.sorted().randomElement(using: &random), let ticket = tickets[name] else {

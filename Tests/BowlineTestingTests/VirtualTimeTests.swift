@@ -376,13 +376,13 @@ struct VirtualTimeTests {
 
     @Test("A run within a run has its own clock, and the outer clock waits for it")
     func runInRun() async throws {
-        let (inner, outer) = try await withVirtualTime { outer in
-            let sleeper = outer.startTask { try await outer.sleep(for: .seconds(1)) }
-            let inner = try await withVirtualTime { inner in
-                try await inner.sleep(for: .seconds(50))
-                return inner.elapsed
+        let (inner, outer) = try await withVirtualTime { outerTime in
+            let sleeper = outerTime.startTask { try await outerTime.sleep(for: .seconds(1)) }
+            let inner = try await withVirtualTime { innerTime in
+                try await innerTime.sleep(for: .seconds(50))
+                return innerTime.elapsed
             }
-            let before = outer.elapsed
+            let before = outerTime.elapsed
             try await sleeper.value
             return (inner, before)
         }
