@@ -21,6 +21,8 @@ struct TestRoad: Sendable {
     var tracing: AttemptTracing?
     var metrics: ClientMetrics?
     var logger: Logger?
+    var events: EventDispatch?
+    var gates: CallPlan.Gates?
 
     /// Nothing is retried unless `configure` says so.
     init(_ configure: (inout TestRoad) -> Void = { _ in }) {
@@ -35,8 +37,9 @@ struct TestRoad: Sendable {
         }
         let plan = CallPlan(
             transport: transport, policies: CallPolicies(retry: retry, redirect: redirect), budgets: budgets,
+            gates: gates,
             observers: CallObservers(
-                tracing: tracing, metrics: metrics, logger: logger, budgets: budgets, clock: clock),
+                tracing: tracing, metrics: metrics, events: events, logger: logger, budgets: budgets, clock: clock),
             clock: clock, random: random, perAttempt: perAttempt, decompression: decompression,
             makesIdempotencyKeys: makesIdempotencyKeys, credentials: credentials)
         // Without the limit around a call: a test moves the clock itself.

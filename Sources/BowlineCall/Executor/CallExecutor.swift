@@ -26,14 +26,26 @@ package final class CallExecutor: RequestHandler {
             request, policies: plan.policies, deadline: context.deadline, attempt: context.attempt)
         let moment = Moment(plan: plan, call: context.call)
         var outcome = Self.notBegun
+        var isRetry = false
         var step = call.begin()
         while true {
             switch step {
             case .startAttempt(let number):
-                if number > 1 { try discardReplaced(outcome) }
+                // A gate may end a retry that has not begun. Then the call ends with the outcome before the retry.
+                let keepsOutcome = isRetry && plan.gates != nil
+                let kept = keepsOutcome ? outcome : nil
+                if number > 1 && !keepsOutcome { try discardReplaced(outcome) }
+                isRetry = false
                 context.attempt = call.attempt
                 outcome = await attempts.send(call.request, context)
-                step = call.attemptEnded(number, &outcome, moment)
+                if let kept, outcome.isDrained {
+                    outcome = kept
+                    refundRetry(of: call.request, after: outcome, withdrawnAt: call.decidedAt)
+                    step = call.attemptNotBegun(&outcome, moment)
+                } else {
+                    kept?.discard()
+                    step = call.attemptEnded(number, &outcome, moment)
+                }
             case .renewCredentials(let renewal):
                 let isRenewed = try await renewCredentials(renewal, &outcome, call.request, context)
                 step = isRenewed ? call.renewed(after: outcome) : call.notRenewed(&outcome, moment)
@@ -49,6 +61,7 @@ package final class CallExecutor: RequestHandler {
             case .wait(let instant):
                 let isDue = try await waitForRetry(
                     until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
+                isRetry = isDue
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .follow(let origin):
                 try discardReplaced(outcome)
