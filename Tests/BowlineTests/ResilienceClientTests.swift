@@ -73,7 +73,9 @@ struct ResilienceClientTests {
         #expect(client.resilience.snapshot().waiting == 0)
     }
 
-    @Test("A shutdown's deadline ends an attempt that waits for a gate, with the exact progress", arguments: [true, false])
+    @Test(
+        "A shutdown's deadline ends an attempt that waits for a gate, with the exact progress",
+        arguments: [true, false])
     func forced(isQueued: Bool) async throws {
         let client = try client { configuration in
             if isQueued { return Self.one(&configuration) }

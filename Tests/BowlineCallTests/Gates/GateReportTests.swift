@@ -50,7 +50,8 @@ struct GateReportTests {
             Failure(code: .attemptTimeout, progress: .neverSent, load: .timedOut, health: .ignored),
             Failure(code: .deadlineExceeded, progress: .ambiguous, load: .timedOut, health: .failure),
             Failure(code: .deadlineExceeded, progress: .neverSent, phase: .queued, load: .ignored, health: .ignored),
-            Failure(code: .deadlineExceeded, progress: .neverSent, phase: .connecting, load: .timedOut, health: .ignored),
+            Failure(
+                code: .deadlineExceeded, progress: .neverSent, phase: .connecting, load: .timedOut, health: .ignored),
             Failure(code: .connectionClosed, progress: .ambiguous, load: .ignored, health: .failure),
             Failure(code: .connectionClosed, progress: .refused, load: .overload, health: .failure),
             Failure(code: .connectionClosed, progress: .neverSent, load: .ignored, health: .ignored),

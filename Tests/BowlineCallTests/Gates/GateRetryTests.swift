@@ -85,7 +85,8 @@ struct GateRetryTests {
                 $0.maximumAttempts = 2
                 $0.maximumRetryAfter = .zero
             }, redirect: RedirectOptions())
-        harness.stub.on(.get, "/a", inOrder: [.respond(.serviceUnavailable), .respond(.found, fields: [.location: "/b"])])
+        harness.stub.on(
+            .get, "/a", inOrder: [.respond(.serviceUnavailable), .respond(.found, fields: [.location: "/b"])])
         harness.stub.on(.get, "/b", always: .respond(.found, fields: [.location: "/c"]))
         harness.stub.on(.get, "/c", always: .respond(.ok))
         let task = Task { try await harness.call("/a") }

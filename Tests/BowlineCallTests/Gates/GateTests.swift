@@ -38,7 +38,10 @@ struct GateTests {
         }
         for task in tasks { _ = try await task.value }
         #expect(harness.paths == ["/1", "/2", "/3", "/4", "/5"])
-        #expect(harness.events.texts == ["waited rate 1.0 s", "waited rate 2.0 s", "waited rate 3.0 s", "waited rate 4.0 s"])
+        #expect(
+            harness.events.texts == [
+                "waited rate 1.0 s", "waited rate 2.0 s", "waited rate 3.0 s", "waited rate 4.0 s",
+            ])
         let end = try harness.snapshot()
         #expect(end.waiting == 0)
         #expect(end.inFlight == 0)
@@ -71,7 +74,8 @@ struct GateTests {
 
     // MARK: Refusals
 
-    @Test("An attempt that would wait too long is refused: nothing is sent, and the error says which gate and until when")
+    @Test(
+        "An attempt that would wait too long is refused: nothing is sent, and the error says which gate and until when")
     func refused() async throws {
         let harness = GateHarness { options in
             Self.slow(&options)
