@@ -44,6 +44,10 @@ final class DrivenCall {
         note("attemptEnded") { $0.attemptEnded(number, &outcome, moment) }
     }
 
+    func attemptNotBegun(_ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
+        note("attemptNotBegun") { $0.attemptNotBegun(&outcome, moment) }
+    }
+
     func renewed(after outcome: AttemptOutcome) -> CallStateMachine.Step {
         note("renewed") { $0.renewed(after: outcome) }
     }

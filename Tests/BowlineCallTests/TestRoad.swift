@@ -27,6 +27,7 @@ struct TestRoad: Sendable {
     /// The client's own fields, which only `base` may see.
     var guardedFields: CallPlan.GuardedFields?
     var balancing: AttemptBalancing?
+    var gates: CallPlan.Gates?
 
     /// Nothing is retried unless `configure` says so.
     init(_ configure: (inout TestRoad) -> Void = { _ in }) {
@@ -41,7 +42,7 @@ struct TestRoad: Sendable {
         }
         let plan = CallPlan(
             transport: transport, policies: CallPolicies(retry: retry, redirect: redirect, hedging: hedging),
-            budgets: budgets, hedgingLatencies: latencies,
+            budgets: budgets, hedgingLatencies: latencies, gates: gates,
             observers: CallObservers(
                 tracing: tracing, metrics: metrics, events: events, logger: logger, budgets: budgets, clock: clock),
             clock: clock, random: random, perAttempt: perAttempt, decompression: decompression,

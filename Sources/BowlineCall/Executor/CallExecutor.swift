@@ -30,11 +30,16 @@ package final class CallExecutor: RequestHandler {
             request, policies: plan.policies, deadline: context.deadline, attempt: context.attempt)
         let moment = Moment(plan: plan, call: context.call)
         var outcome = Self.notBegun
+        var isRetry = false
         var step = call.begin()
         while true {
             switch step {
             case .startAttempt(let number):
-                if number > 1 { try discardReplaced(outcome) }
+                // A gate may end a retry that has not begun. Then the call ends with the outcome before the retry.
+                let keepsOutcome = isRetry && plan.gates != nil
+                let kept = keepsOutcome ? outcome : nil
+                if number > 1 && !keepsOutcome { try discardReplaced(outcome) }
+                isRetry = false
                 context.attempt = call.attempt
                 let request = call.request
                 outcome =
@@ -43,7 +48,14 @@ package final class CallExecutor: RequestHandler {
                     } else {
                         await attempts.send(request, context)
                     }
-                step = call.attemptEnded(number, &outcome, moment)
+                if let kept, outcome.isDrained {
+                    outcome = kept
+                    refundRetry(of: request, after: outcome, withdrawnAt: call.decidedAt)
+                    step = call.attemptNotBegun(&outcome, moment)
+                } else {
+                    kept?.discard()
+                    step = call.attemptEnded(number, &outcome, moment)
+                }
             case .renewCredentials(let renewal):
                 let isRenewed = try await renewCredentials(renewal, &outcome, call.request, context)
                 step = isRenewed ? call.renewed(after: outcome) : call.notRenewed(&outcome, moment)
@@ -59,6 +71,7 @@ package final class CallExecutor: RequestHandler {
             case .wait(let instant):
                 let isDue = try await waitForRetry(
                     until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
+                isRetry = isDue
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .follow(let origin):
                 try discardReplaced(outcome)

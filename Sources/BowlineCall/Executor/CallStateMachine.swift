@@ -17,6 +17,7 @@ internal import BowlineCore
 /// | attempting | attemptEnded | follow | following |
 /// | attempting | attemptEnded | refuse | ended |
 /// | attempting | attemptEnded | finish | ended |
+/// | attempting | attemptNotBegun | follow, refuse, finish | as above |
 /// | renewing | renewed | startAttempt | attempting |
 /// | renewing | notRenewed | confirmVerdict, reportRetrySuccess, finish | as above |
 /// | abandoning | bodyAbandoned | confirmVerdict, reportRetrySuccess, finish | as above |
@@ -126,6 +127,13 @@ struct CallStateMachine: ~Copyable {
             return end(.finish)
         }
         return consider(.credentials, &outcome, circumstances)
+    }
+
+    /// A retry was not sent, because the client began to shut down while the retry waited for a gate.
+    ///
+    /// - Parameter outcome: The outcome before the retry.
+    mutating func attemptNotBegun(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
+        endWithoutRetry(&outcome, circumstances)
     }
 
     /// There are other credentials.

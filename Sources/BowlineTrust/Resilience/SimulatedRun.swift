@@ -11,7 +11,7 @@ struct SimulatedRun {
     func run() async throws -> SimulatedFigures {
         let (scenario, client, seed) = (scenario, client, seed)
         return try await withVirtualTime(seed: seed) { time in
-            let service = SimulatedService(time, host: "last.test", replicas: scenario.replicas, identify: nil) {
+            let service = SimulatedService(time, host: "last.test", replicas: scenario.replicas) {
                 scenario.configure(&$0)
             }
             scenario.prepare(service, scenario.fault)
@@ -37,7 +37,7 @@ struct SimulatedRun {
         for tier in stride(from: scenario.tiers - 1, to: 0, by: -1) {
             let next = try client.make(time, baseURL: first.baseURL, transport: first, endpoints: [])
             between.append(next)
-            first = SimulatedService(time, host: "tier\(tier).test", identify: nil) { replica in
+            first = SimulatedService(time, host: "tier\(tier).test") { replica in
                 replica.workers = 1000
                 replica.workTime = .constant(.milliseconds(1))
                 replica.respond = { _ in

@@ -42,7 +42,11 @@ struct RateLimitFieldsTests {
             Case([#"RateLimit: "a";r=7;r=8;acme-x="y";?;t=1"#], []),
             Case([#"RateLimit: "a";r=7;r=8;acme-x="y";z;t=1"#], [.limit(8, 1)]),
             Case([#"RateLimit: "a\"b\\";r=3;t=1"#, #"RateLimit-Policy: "a\"b\\";q=9;w=10"#], [.limit(3, 1, 9, 10)]),
-            Case([#"RateLimit: "burst";r=20;t=30, "daily";r=900;t=4000"#, #"RateLimit-Policy: "daily";q=1000;w=86400,"burst";q=100;w=60"#], [.limit(20, 30, 100, 60), .limit(900, 4000, 1000, 86400)]),
+            Case(
+                [
+                    #"RateLimit: "burst";r=20;t=30, "daily";r=900;t=4000"#,
+                    #"RateLimit-Policy: "daily";q=1000;w=86400,"burst";q=100;w=60"#,
+                ], [.limit(20, 30, 100, 60), .limit(900, 4000, 1000, 86400)]),
             Case([#"RateLimit: "a";r=20"#, #"RateLimit-Policy: "a";q=100;w=60"#], [.limit(20, nil, 100, 60)]),
             Case([#"RateLimit: "a";r=20"#, #"RateLimit-Policy: "b";q=100;w=60"#], [.limit(20, nil)]),
             Case([#"RateLimit: "a";r=20"#, #"RateLimit-Policy: "a";q=100"#], [.limit(20, nil, 100)]),
@@ -50,7 +54,9 @@ struct RateLimitFieldsTests {
             Case([#"RateLimit: "a";r=20"#, #"RateLimit-Policy: "a";q=0;w=5"#], [.limit(20, nil)]),
             Case([#"RateLimit: "a";r=20"#, #"RateLimit-Policy: "a";q=100;w=60,"#], [.limit(20, nil)]),
             Case([#"RateLimit: "a";r=20;t=1"#, #"RateLimit-Policy: "a";q=100;w=60;qu="content-bytes""#], []),
-            Case([#"RateLimit: "a";r=20;t=1"#, #"RateLimit-Policy: "a";q=100;w=60;qu="requests""#], [.limit(20, 1, 100, 60)]),
+            Case(
+                [#"RateLimit: "a";r=20;t=1"#, #"RateLimit-Policy: "a";q=100;w=60;qu="requests""#],
+                [.limit(20, 1, 100, 60)]),
             Case([#"RateLimit: "a";r=20;t=1"#, #"RateLimit-Policy: "a";q=100;w=60;qu=5"#], []),
         ])
     func reading(_ example: Case) {
@@ -60,9 +66,14 @@ struct RateLimitFieldsTests {
     @Test(
         "The three fields of the earlier drafts are read",
         arguments: [
-            Case([#"RateLimit-Limit: 100"#, #"RateLimit-Remaining: 50"#, #"RateLimit-Reset: 30"#], [.limit(50, 30, 100)]),
-            Case([#"RateLimit-Limit: 100, 100;w=60"#, #"RateLimit-Remaining: 0"#, #"RateLimit-Reset: 30"#], [.limit(0, 30, 100, 60)]),
-            Case([#"RateLimit-Limit: 10, 10;w=1, 50;w=60"#, #"RateLimit-Remaining: 9"#, #"RateLimit-Reset: 1"#], [.limit(9, 1, 10, 1)]),
+            Case(
+                [#"RateLimit-Limit: 100"#, #"RateLimit-Remaining: 50"#, #"RateLimit-Reset: 30"#], [.limit(50, 30, 100)]),
+            Case(
+                [#"RateLimit-Limit: 100, 100;w=60"#, #"RateLimit-Remaining: 0"#, #"RateLimit-Reset: 30"#],
+                [.limit(0, 30, 100, 60)]),
+            Case(
+                [#"RateLimit-Limit: 10, 10;w=1, 50;w=60"#, #"RateLimit-Remaining: 9"#, #"RateLimit-Reset: 1"#],
+                [.limit(9, 1, 10, 1)]),
             Case([#"RateLimit-Remaining: 5"#, #"RateLimit-Reset: 7"#], [.limit(5, 7)]),
             Case([#"RateLimit-Limit: many"#, #"RateLimit-Remaining: 5"#, #"RateLimit-Reset: 7"#], [.limit(5, 7)]),
         ])
@@ -82,7 +93,8 @@ struct RateLimitFieldsTests {
             [#"RateLimit: "a";r=1234567890123456"#], [#"RateLimit: 7;r=1;t=3"#], [#"RateLimit: "é";r=1;t=3"#],
             [#"RateLimit: "a";r=1;t=3"#, #"RateLimit: "b";r=1;t=3,"#],
             ["RateLimit-Remaining: 5"], ["RateLimit-Reset: 5"], ["RateLimit-Remaining: -5", "RateLimit-Reset: 7"],
-            ["RateLimit-Remaining: 5", "RateLimit-Reset: 1700000000"], ["RateLimit-Remaining: 5, 6", "RateLimit-Reset: 7"],
+            ["RateLimit-Remaining: 5", "RateLimit-Reset: 1700000000"],
+            ["RateLimit-Remaining: 5, 6", "RateLimit-Reset: 7"],
             ["RateLimit-Remaining: five", "RateLimit-Reset: 7"], ["X-RateLimit-Remaining: 5", "X-RateLimit-Reset: 7"],
         ])
     func ignored(lines: [String]) {
@@ -93,7 +105,8 @@ struct RateLimitFieldsTests {
     @Test(
         "Bare items of every kind are read as parameters that are not needed",
         arguments: [
-            "1", "-1", "1.5", "-0.125", #""text""#, "token/1:x", "*", "?0", "?1", ":aGk=:", "::", "@1700000000", #"%"f%c3%bc""#,
+            "1", "-1", "1.5", "-0.125", #""text""#, "token/1:x", "*", "?0", "?1", ":aGk=:", "::", "@1700000000",
+            #"%"f%c3%bc""#,
         ])
     func bareItems(item: String) {
         #expect(Self.limits([#"RateLimit: "a";x=\#(item);r=1;t=2"#]) == [.limit(1, 2)])
@@ -102,7 +115,8 @@ struct RateLimitFieldsTests {
     @Test(
         "Bare items with an error make the field unreadable",
         arguments: [
-            "", "-", "1.", "1.1234", "1234567890123.1", "1e5", #""text"#, "?2", "?", ":a", ":a b:", "@", "@1.5", #"%"a"#, #"%"%C3""#,
+            "", "-", "1.", "1.1234", "1234567890123.1", "1e5", #""text"#, "?2", "?", ":a", ":a b:", "@", "@1.5",
+            #"%"a"#, #"%"%C3""#,
             "%a", "é", "\"\u{7F}\"",
         ])
     func badItems(item: String) {

@@ -1,5 +1,4 @@
 import BowlineCore
-import HTTPTypes
 
 extension ReceivedFields {
     /// Fields from lines such as `RateLimit: "default";r=50;t=30`.
