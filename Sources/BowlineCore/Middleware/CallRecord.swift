@@ -172,14 +172,17 @@ package final class CallRecord: ResponseBodyObserver {
         )
     }
 
-    /// The endpoints that the call has used. Made on first use, by the first balanced attempt.
+    /// The endpoints that the call has used, its hedges too. Made on first use, by the first balanced attempt.
     package var visitedEndpoints: VisitedEndpoints {
-        visited.withLock { visited in
+        if let whole { return whole.visitedEndpoints }
+        return visited.withLock { visited in
             if let visited { return visited }
             let made = VisitedEndpoints()
             visited = made
             return made
         }
+    }
+
     /// Records that an attempt has ended while others are in flight: it has left the transport.
     ///
     /// - Parameter hedge: The number of the hedge; 0: the first attempt.
