@@ -2,13 +2,9 @@ internal import BowlineCore
 
 /// Distributes the attempts for one origin over the addresses of its host.
 ///
-/// The addresses come from the transport's cache of names. The balancer looks at the cache at most once a second. When
-/// the cache needs a look-up, attempts go on with the last addresses, and one look-up runs beside them. Only attempts
-/// for a host without known addresses wait.
+/// The addresses come from the transport, which keeps them and renews them. Attempts for a host without known addresses
+/// wait for a look-up, which they share.
 final class AddressBalancer: Sendable {
-    /// How often the balancer looks for changed addresses.
-    private static let interval: Duration = .seconds(1)
-
     enum Readiness {
         case ready
         /// The transport chooses the address.
@@ -19,8 +15,6 @@ final class AddressBalancer: Sendable {
 
     private struct State {
         var addresses: [IPAddress] = []
-        /// When the balancer looks at the cache again.
-        var nextLook = MonotonicInstant(nanoseconds: .min)
         var lookUp: SharedWork<Readiness>?
     }
 
@@ -41,21 +35,11 @@ final class AddressBalancer: Sendable {
     }
 
     /// Returns whether attempts can be given to addresses. Does not wait.
-    func readiness() -> Readiness {
-        let now = surroundings.clock.now
-        let (isDue, hasAddresses) = state.withLock { state in
-            let isDue = now >= state.nextLook || state.addresses.isEmpty
-            if isDue { state.nextLook = now.advanced(by: Self.interval) }
-            return (isDue, !state.addresses.isEmpty)
-        }
-        guard isDue else { return .ready }
+    func readiness(at now: MonotonicInstant) -> Readiness {
         switch listing.knownAddresses(of: balancer.origin, now: now) {
-        case .known(let addresses): return found(addresses)
-        case .notChoosable: return .notBalanced
-        case .unknown:
-            guard hasAddresses else { return .unknown }
-            _ = startedLookUp()
-            return .ready
+        case .known(let addresses): found(addresses)
+        case .notChoosable: .notBalanced
+        case .unknown: .unknown
         }
     }
 

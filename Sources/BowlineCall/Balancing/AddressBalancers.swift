@@ -19,9 +19,8 @@ final class AddressBalancers: Sendable {
     }
 
     /// Returns the balancer of an origin; nil: its requests cannot choose an address.
-    func balancer(of origin: Origin, _ options: BalancingOptions) -> AddressBalancer? {
+    func balancer(of origin: Origin, at now: MonotonicInstant, _ options: BalancingOptions) -> AddressBalancer? {
         guard let listing = surroundings.addresses, !origin.isIPAddress, origin.socketPath == nil else { return nil }
-        let now = surroundings.clock.now
         let known = entries.withLock { entries -> AddressBalancer? in
             entries[origin]?.lastUsed = now
             return entries[origin]?.balancer

@@ -26,8 +26,9 @@ package final class AttemptBalancing: Sendable {
         guard let url = request.url else { return nil }
         switch source {
         case .addresses(let balancers):
-            guard let address = balancers.balancer(of: url.origin, options),
-                try await isReady(address, context),
+            let now = context.clock.now
+            guard let address = balancers.balancer(of: url.origin, at: now, options),
+                try await isReady(address, context, at: now),
                 let placed = address.balancer.choose(for: context, options)
             else { return nil }
             context.placement = AttemptPlacement(
@@ -47,8 +48,10 @@ package final class AttemptBalancing: Sendable {
     }
 
     /// Returns whether the addresses of the origin are known; waits for them if need be.
-    private func isReady(_ address: AddressBalancer, _ context: RequestContext) async throws -> Bool {
-        switch address.readiness() {
+    private func isReady(
+        _ address: AddressBalancer, _ context: RequestContext, at now: MonotonicInstant
+    ) async throws -> Bool {
+        switch address.readiness(at: now) {
         case .ready: return true
         case .notBalanced: return false
         case .unknown: break

@@ -71,7 +71,7 @@ public struct ServiceEndpoint: Sendable, Hashable {
 /// Where attempts may go.
 public enum EndpointSource: Sendable {
     /// The addresses of each request's host: one pool of connections for each address. A proxy hides the addresses, so
-    /// requests through a proxy are not balanced. Changed addresses are used after at most one second.
+    /// requests through a proxy are not balanced.
     case addresses
     /// These base URLs; the client needs a base URL, which they replace. Endpoints get the credentials and the client's
     /// `fields`, because both belong to the client's base URL. Requests with another origin than the client's base URL

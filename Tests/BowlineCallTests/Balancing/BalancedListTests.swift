@@ -231,3 +231,65 @@ struct BalancedListTests {
         }
     }
 }
+
+/// Hedges of balanced attempts.
+@Suite("Balancing and hedges", .timeLimit(.minutes(1)))
+struct BalancedHedgeTests {
+    private static let delay: Duration = .milliseconds(100)
+
+    private func hedged(_ harness: BalancingHarness) throws -> Next {
+        var hedging = HedgingOptions()
+        hedging.delay = .after(Self.delay)
+        return try harness.pipeline { $0.hedging = hedging }
+    }
+
+    @Test("A hedge goes to another endpoint; the cancelled loser is no failure, and its endpoint counts as slow")
+    func otherEndpoint() async throws {
+        let harness = try BalancingHarness(urls: ["http://a.example", "http://b.example"])
+        let gate = Gate()
+        let first = Shared<String?>(nil)
+        harness.stub.on(.get, "/users") { call in
+            let host = call.request.origin?.host
+            let isFirst = first.change { first in
+                if first == nil { first = host }
+                return first == host
+            }
+            return isFirst ? .respond().held(by: gate) : .respond()
+        }
+        let pipeline = try hedged(harness)
+        async let response = harness.get(through: pipeline)
+        try await harness.stub.waitForCalls(count: 1)
+        try await harness.clock.waitForSleepers()
+        #expect(harness.inFlight == 1)
+        harness.clock.advance(by: Self.delay)
+        let status = try await response.status
+        #expect(status == .ok)
+        let hosts = harness.stub.calls.compactMap { $0.request.origin?.host }
+        #expect(Set(hosts) == ["a.example", "b.example"])
+        #expect(harness.stub.calls.map { $0.context.placement?.isHedge ?? false } == [false, true])
+        #expect(harness.inFlight == 0)
+        let endpoints = harness.balancers.snapshot().flatMap(\.endpoints)
+        #expect(endpoints.allSatisfy { $0.ejectedFor == nil })
+        let slow = try #require(endpoints.first { $0.endpoint.description.contains(first.value ?? "none") })
+        #expect(slow.latency == Self.delay)
+    }
+
+    @Test("A hedge of an attempt to an address goes to another address")
+    func otherAddress() async throws {
+        let harness = try BalancingHarness(.addresses)
+        harness.listing.know(["192.0.2.1", "192.0.2.2"])
+        let gate = Gate()
+        harness.stub.on(.get, "/v1/users") { call in
+            call.context.placement?.isHedge == true ? .respond() : .respond().held(by: gate)
+        }
+        let pipeline = try hedged(harness)
+        async let response = harness.get(through: pipeline)
+        try await harness.stub.waitForCalls(count: 1)
+        try await harness.clock.waitForSleepers()
+        harness.clock.advance(by: Self.delay)
+        let status = try await response.status
+        #expect(status == .ok)
+        #expect(Set(harness.addresses) == ["192.0.2.1", "192.0.2.2"])
+        #expect(harness.inFlight == 0)
+    }
+}
