@@ -38,7 +38,9 @@ final class SimulationInspector: @unchecked Sendable {
         }
         let closed = pool.closed.values.reduce(0, +)
         if pool.opened != pool.idle + pool.active + closed {
-            add("\(name) has opened \(pool.opened) connections, and has \(pool.idle + pool.active) and closed \(closed)")
+            add(
+                "\(name) has opened \(pool.opened) connections, and has \(pool.idle + pool.active) and closed \(closed)"
+            )
         }
     }
 

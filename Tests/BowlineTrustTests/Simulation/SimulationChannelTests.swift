@@ -21,7 +21,8 @@ struct SimulationChannelTests {
         }
     }
 
-    @Test("Bytes arrive whole and in order in both directions, in pieces of any size", arguments: 0..<60 as Range<UInt64>)
+    @Test(
+        "Bytes arrive whole and in order in both directions, in pieces of any size", arguments: 0..<60 as Range<UInt64>)
     func order(seed: UInt64) async throws {
         var random = SeededRandom(seed: seed)
         let path = SimulationPath.drawn(&random, isFaulty: false)
@@ -35,7 +36,7 @@ struct SimulationChannelTests {
                     await on(channel.loop) { channel.writeAndFlush(bytes, promise: nil) }
                 }
             }
-            try await pair.time.sleep(for: .seconds(60))
+            try await pair.pass(.seconds(60))
             return (pair.serverSide.bytes, pair.clientSide.bytes, sent)
         }
         #expect(sent.readableBytes > 10_000)
@@ -52,7 +53,7 @@ struct SimulationChannelTests {
         let chosen = path
         let pieces = try await withPair(chosen) { pair in
             await on(pair.client.loop) { pair.client.writeAndFlush(ByteBuffer(repeating: 1, count: 200), promise: nil) }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             return pair.serverSide.pieces
         }
         #expect(pieces.count >= 20)
@@ -69,15 +70,15 @@ struct SimulationChannelTests {
             await on(pair.server.loop) { _ = pair.server.setOption(.autoRead, value: false) }
             // Reads the one read that was asked for before.
             await on(pair.client.loop) { pair.client.writeAndFlush(ByteBuffer(repeating: 9, count: 1), promise: nil) }
-            try await pair.time.sleep(for: .milliseconds(1))
+            try await pair.pass(.milliseconds(1))
             let bytes = ByteBuffer(repeating: 7, count: 200_000)
             await on(pair.client.loop) { pair.client.writeAndFlush(bytes, promise: nil) }
-            try await pair.time.sleep(for: .milliseconds(1))
+            try await pair.pass(.milliseconds(1))
             let (blocked, waiting) = await on(pair.client.loop) {
                 (!pair.client.isWritable, try? pair.client.syncOptions?.getOption(.bufferedWritableBytes))
             }
             await on(pair.server.loop) { _ = pair.server.setOption(.autoRead, value: true) }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             return (blocked, waiting, pair.serverSide.bytes.readableBytes, pair.clientSide.writability)
         }
         #expect(blocked)
@@ -93,7 +94,7 @@ struct SimulationChannelTests {
                 pair.client.writeAndFlush(ByteBuffer(repeating: 7, count: 50_000), promise: nil)
                 pair.client.close(promise: nil)
             }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             return (pair.serverSide.bytes.readableBytes, pair.serverSide.isInactive, pair.isOver)
         }
         #expect(arrived == 50_000)
@@ -108,10 +109,10 @@ struct SimulationChannelTests {
             await on(pair.client.loop) {
                 for _ in 0..<3 { pair.client.writeAndFlush(ByteBuffer(repeating: 7, count: 100_000), promise: nil) }
             }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             let before = pair.serverSide.bytes.readableBytes
             await on(pair.client.loop) { pair.client.close(mode: .output, promise: nil) }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             return (before, pair.serverSide.bytes.readableBytes, pair.serverSide.isInactive)
         }
         // One read was asked for before reading was switched off.
@@ -128,11 +129,11 @@ struct SimulationChannelTests {
                 for _ in 0..<2 { pair.client.writeAndFlush(ByteBuffer(repeating: 7, count: 10), promise: nil) }
             }
             // Each in a read of its own.
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             await on(pair.client.loop) { pair.client.writeAndFlush(ByteBuffer(repeating: 7, count: 10), promise: nil) }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             await on(pair.server.loop) { pair.server.close(promise: nil) }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             return pair.clientSide.errors.map { ($0 as? IOError)?.errnoCode }
         }
         #expect(errors == [ECONNRESET])
@@ -145,7 +146,7 @@ struct SimulationChannelTests {
         let chosen = path
         let (arrived, errors, events) = try await withPair(chosen) { pair in
             await on(pair.client.loop) { pair.client.writeAndFlush(ByteBuffer(repeating: 7, count: 100), promise: nil) }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             return (
                 pair.serverSide.bytes.readableBytes, pair.serverSide.errors.count + pair.clientSide.errors.count,
                 pair.events.count
@@ -166,7 +167,7 @@ struct SimulationChannelTests {
                 pair.client.writeAndFlush(ByteBuffer(repeating: 7, count: 100), promise: nil)
                 pair.client.close(promise: nil)
             }
-            try await pair.time.sleep(for: .seconds(1))
+            try await pair.pass(.seconds(1))
             return (pair.serverSide.bytes.readableBytes, pair.serverSide.isInactive)
         }
         #expect(arrived == 50)
@@ -201,7 +202,7 @@ struct SimulationChannelTests {
             loop.scheduleTask(in: .milliseconds(5)) { fired.add(Int(time.now.nanoseconds)) }
             let cancelled = loop.scheduleTask(in: .milliseconds(5)) { fired.add(-1) }
             cancelled.cancel()
-            try await time.sleep(for: .seconds(1))
+            try await time.clock.sleep(for: .seconds(1))
             return fired.numbers
         }
         #expect(fired == [5_000_000])

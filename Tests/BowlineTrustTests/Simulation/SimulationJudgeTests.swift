@@ -76,8 +76,14 @@ struct SimulationJudgeTests {
         #expect(answer { $0.number = 1 } == ["call 0 got the answer of 1"])
         #expect(answer { $0.isMatching = false } == ["call 0 got a body of other bytes"])
         #expect(answer { $0.received = 4 } == ["call 0 got 4 bytes of 5, and no error"])
-        #expect(answer { $0.isWhole = false; $0.received = 4 } == [])
-        #expect(answer { $0.isUntilClose = true; $0.received = 4 } == [])
+        #expect(
+            answer {
+                $0.isWhole = false; $0.received = 4
+            } == [])
+        #expect(
+            answer {
+                $0.isUntilClose = true; $0.received = 4
+            } == [])
     }
 
     @Test("A request that was executed did not fail as never sent")

@@ -56,27 +56,38 @@ final class SimulationPair: @unchecked Sendable {
             random: time.makeRandom("pair"), event: { [weak self] in self?.events.append($0) },
             over: { [weak self] _ in self?.isOver = true })
         let (clientSide, serverSide) = (clientSide, serverSide)
-        try await on(other) {
+        try await trying(on: other) {
             try server.pipeline.syncOperations.addHandler(serverSide)
             server.established(connection, as: .server)
         }
-        try await on(one) {
+        try await trying(on: one) {
             try client.pipeline.syncOperations.addHandler(clientSide)
             client.established(connection, as: .client)
         }
     }
 
+    /// Lets time pass.
+    func pass(_ duration: Duration) async throws {
+        try await time.clock.sleep(for: duration)
+    }
+
     /// Closes both ends, and waits until they are closed.
     func close() async throws {
         for channel in [client, server] { await on(channel.loop) { channel.close(promise: nil) } }
-        try await time.sleep(for: .seconds(60))
+        try await pass(.seconds(60))
     }
 }
 
 /// Runs `work` in a turn of the loop.
-func on<Result>(_ loop: SimulationLoop, _ work: @escaping () throws -> Result) async rethrows -> Result {
-    let result: Swift.Result<Result, any Error> = await withCheckedContinuation { continuation in
-        loop.perform { continuation.resume(returning: Swift.Result(catching: work)) }
+func on<Result: Sendable>(_ loop: SimulationLoop, _ work: @escaping () -> Result) async -> Result {
+    await withCheckedContinuation { continuation in
+        loop.perform { continuation.resume(returning: work()) }
     }
-    return try result.get()
+}
+
+/// Runs `work` in a turn of the loop, and throws its error.
+func trying(on loop: SimulationLoop, _ work: @escaping () throws -> Void) async throws {
+    try await withCheckedThrowingContinuation { continuation in
+        loop.perform { continuation.resume(with: Result(catching: work)) }
+    }
 }

@@ -23,7 +23,8 @@ struct SimulationTests {
         return try await SimulationRun(plan).run()
     }
 
-    @Test("A GET takes a connect, a round trip and the time of the service, to the nanosecond", arguments: [false, true])
+    @Test(
+        "A GET takes a connect, a round trip and the time of the service, to the nanosecond", arguments: [false, true])
     func oneCall(isHTTP2: Bool) async throws {
         var call = SimulationCall(number: 0)
         call.answerCount = 1_000
@@ -138,7 +139,9 @@ struct SimulationTests {
 
     // MARK: All orders
 
-    @Test("All orders of events on two connections and three requests keep the rules", arguments: SimulationOrders.Setup.all)
+    @Test(
+        "All orders of events on two connections and three requests keep the rules",
+        arguments: SimulationOrders.Setup.all)
     func orders(setup: SimulationOrders.Setup) async {
         let depth = getenv("BOWLINE_SIMULATION_DEPTH").flatMap { Int(String(cString: $0)) } ?? 4
         let result = await SimulationOrders(setup: setup, depth: depth).explore()

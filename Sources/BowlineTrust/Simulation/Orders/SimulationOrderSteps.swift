@@ -87,7 +87,8 @@ final class SimulationOrderSteps: @unchecked Sendable {
             return "\(told) \(world.service.arrivals[number]) \(world.service.executions[number])"
         }
         parts += open.map { connection in
-            "connection " + held.filter { $0.connection == connection }.map { "\($0.call.number)" }.joined(separator: ",")
+            "connection "
+                + held.filter { $0.connection == connection }.map { "\($0.call.number)" }.joined(separator: ",")
         }
         if let pools = world.transport?.snapshot() {
             parts.append("pool \([pools.idle, pools.active, pools.dialling, pools.waiting, pools.streams])")
@@ -96,7 +97,9 @@ final class SimulationOrderSteps: @unchecked Sendable {
         parts.append("\(isShutDown) \(deadlines)")
         fingerprint = parts.joined(separator: " | ")
         events = held.map { .done($0.call.number) } + open.indices.prefix(2).map { .close($0) }
-        events += Self.calls.filter { isInFlight($0, caller) && caller.records[$0].cancelled == nil }.map { .cancel($0) }
+        events += Self.calls.filter { isInFlight($0, caller) && caller.records[$0].cancelled == nil }.map {
+            .cancel($0)
+        }
         if nextDeadline(caller) != nil { events.append(.timeout) }
         if !isShutDown { events.append(.shutdown) }
     }

@@ -52,7 +52,8 @@ final class SimulationService: @unchecked Sendable {
         reactions[Self.name(act.reaction), default: 0] += 1
         note("\(method) \(target), arrival \(arrivals[index]), on connection \(connection)")
         return SimulationArrival(
-            call, hop: hop, number: arrivals[index], act: act, connection: connection, expectsBody: method == call.method.rawValue,
+            call, hop: hop, number: arrivals[index], act: act, connection: connection,
+            expectsBody: method == call.method.rawValue,
             service: self, wire: wire, loop: loop)
     }
 
