@@ -39,6 +39,7 @@ demo: dependencies ## Run the demo: an orders service that misbehaves, each orde
 	$(SWIFT) run --package-path Examples Demo
 
 examples: dependencies ## Build and run the examples, and the tests of the package trait Configuration
+	@Scripts/install-dependencies --with-examples
 	@SWIFT=$(SWIFT) Scripts/examples
 
 integrations: dependencies ## Test the packages that connect Bowline with other packages, if those can be fetched

@@ -37,6 +37,10 @@ let package = Package(
         example("CustomMiddleware"),
         example("Signing", needing: [crypto]),
         example("HummingbirdService", needing: [hummingbird, logging, serviceLifecycle]),
+        .systemLibrary(
+            name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]
+        ),
+        example("FleetLimit", needing: ["CHiredis"]),
         .testTarget(
             name: "TypedAPITests",
             dependencies: ["TypedAPI", bowline, bowlineTesting],
@@ -52,6 +56,11 @@ let package = Package(
         .testTarget(
             name: "SigningTests",
             dependencies: ["Signing", bowline, bowlineTesting, crypto],
+            swiftSettings: [.swiftLanguageMode(.v6)]
+        ),
+        .testTarget(
+            name: "FleetLimitTests",
+            dependencies: ["FleetLimit", bowline],
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),
     ]

@@ -1,0 +1,6 @@
+// The client library of Redis and Valkey as Swift imports it.
+#if __has_include(<hiredis/hiredis.h>)
+#include <hiredis/hiredis.h>
+#else
+#include <hiredis.h>
+#endif
