@@ -33,7 +33,7 @@ struct EndpointRecord {
     var era: UInt32 = 0
     /// The attempts in flight.
     var pending = 0
-    var latency = LatencyEstimate()
+    var latency = PeakLatency()
     var failuresInRow = 0
     /// When the last failure happened.
     var lastFailure = MonotonicInstant(nanoseconds: 0)
@@ -79,7 +79,7 @@ struct EndpointRecord {
     /// attempts in flight, and would get most of the attempts.
     private func penalty(at now: MonotonicInstant) -> Double {
         guard state == .failing || state == .ejected else { return 1 }
-        return max(1, Self.penaltyOfFailing * LatencyEstimate.remainder(from: lastFailure, to: now))
+        return max(1, Self.penaltyOfFailing * PeakLatency.remainder(from: lastFailure, to: now))
     }
 
     /// Returns the cost of an attempt: the latency, times the attempts in flight, more after failures.
@@ -123,7 +123,7 @@ struct EndpointRecord {
         era &+= 1
         failuresInRow = 0
         counts = OutcomeCounts()
-        latency = LatencyEstimate()
+        latency = PeakLatency()
         restoredAt = now
         warmingFrom = now
     }

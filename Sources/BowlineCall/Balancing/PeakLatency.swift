@@ -5,7 +5,7 @@ internal import BowlineCore
 ///
 /// Without news the estimate moves towards the average of all endpoints. So an endpoint that was slow gets an attempt
 /// from time to time, which shows whether it still is.
-struct LatencyEstimate {
+struct PeakLatency {
     /// The period of the moving averages: after it, 1/e of an old value is left.
     private static let period = 10e9
     /// The estimate at ``instant``, in nanoseconds; nil: not known.
@@ -65,13 +65,13 @@ struct AverageLatency {
     private var instant: MonotonicInstant?
 
     mutating func succeeded(after latency: Duration, at now: MonotonicInstant) {
-        let sample = LatencyEstimate.nanoseconds(latency)
+        let sample = PeakLatency.nanoseconds(latency)
         guard let instant else {
             nanoseconds = sample
             self.instant = now
             return
         }
-        nanoseconds = sample + (nanoseconds - sample) * LatencyEstimate.remainder(from: instant, to: now)
+        nanoseconds = sample + (nanoseconds - sample) * PeakLatency.remainder(from: instant, to: now)
         self.instant = now
     }
 }
