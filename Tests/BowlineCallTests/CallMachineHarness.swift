@@ -44,10 +44,6 @@ final class DrivenCall {
         note("attemptEnded") { $0.attemptEnded(number, &outcome, moment) }
     }
 
-    func attemptNotBegun(_ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
-        note("attemptNotBegun") { $0.attemptNotBegun(&outcome, moment) }
-    }
-
     func renewed(after outcome: AttemptOutcome) -> CallStateMachine.Step {
         note("renewed") { $0.renewed(after: outcome) }
     }
@@ -72,6 +68,14 @@ final class DrivenCall {
         note("waitEnded") { $0.waitEnded(isDue: isDue, &outcome, moment) }
     }
 
+    func admitted(after outcome: AttemptOutcome) -> CallStateMachine.Step {
+        note("admitted") { $0.admitted(after: outcome) }
+    }
+
+    func drained(_ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
+        note("drained") { $0.drained(&outcome, moment) }
+    }
+
     func hopBegan() -> CallStateMachine.Step { note("hopBegan") { $0.hopBegan() } }
 
     private func note(
@@ -94,6 +98,7 @@ extension CallStateMachine.Step {
         case .confirmVerdict: "confirmVerdict"
         case .reportRetrySuccess: "reportRetrySuccess"
         case .wait: "wait"
+        case .admitRetry: "admitRetry"
         case .follow: "follow"
         case .refuse: "refuse"
         case .finish: "finish"

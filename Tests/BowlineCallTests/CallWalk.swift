@@ -99,13 +99,9 @@ struct CallWalk {
         var (outcomes, answers, sends) = (outcomes[...], answers[...], sends[...])
         var outcome = AttemptOutcome.ended(CancellationError())
         var step = call.begin()
-        var isRetry = false
         while record.ended.isEmpty {
             switch step {
-            case .startAttempt where isRetry && !(sends.popFirst() ?? true):
-                step = call.attemptNotBegun(&outcome)
             case .startAttempt(let number):
-                isRetry = false
                 record.sent.append(Self.description(call.request, attempt: call.attempt))
                 outcome = outcomes.popFirst() ?? .ended(CancellationError())
                 step = call.attemptEnded(&outcome, number)
@@ -122,9 +118,11 @@ struct CallWalk {
                 if case .retry = verdict, !(answers.popFirst() ?? false) { verdict = .giveUp(.budgetExhausted) }
                 step = call.verdictConfirmed(verdict, &outcome)
             case .reportRetrySuccess: step = call.successReported(&outcome)
-            case .wait:
-                isRetry = answers.popFirst() ?? false
-                step = call.waitEnded(isDue: isRetry, &outcome)
+            case .wait: step = call.waitEnded(isDue: answers.popFirst() ?? false, &outcome)
+            case .admitRetry:
+                step =
+                    sends.popFirst() ?? true
+                    ? call.admitted(after: outcome) : call.drained(&outcome)
             case .follow: step = call.hopBegan()
             case .refuse(let refusal): record.ended = "refused \(refusal.code)"
             case .finish: record.ended = Self.description(outcome)

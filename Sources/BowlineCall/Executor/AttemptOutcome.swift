@@ -53,9 +53,6 @@ package enum AttemptOutcome: Sendable {
     /// Whether a gate refused the attempt: nothing was sent.
     var isRefusal: Bool { error?.refusal != nil }
 
-    /// Whether the client began to shut down while the attempt, a retry, waited for a gate: nothing was sent.
-    var isDrained: Bool { error?.refusal?.reason == .draining }
-
     /// Discards the response's body, if there is one.
     func discard() {
         response?.body.discard()

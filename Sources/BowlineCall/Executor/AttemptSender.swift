@@ -24,17 +24,34 @@ final class AttemptSender: Sendable {
     }
 
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
-    func send(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
-        if let gate { return await sendThrough(gate, request, context) }
+    ///
+    /// - Parameter held: The result of ``admit(_:_:)``; nil: the attempt has not come to the gates yet.
+    func send(
+        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held? = nil
+    ) async -> AttemptOutcome {
+        if let gate { return await sendThrough(gate, request, context, held) }
         return await sendAdmitted(request, context)
+    }
+
+    /// Leads an attempt through the gates before it is sent. Pass the result to ``send(_:_:_:)`` or ``abandon(_:)``.
+    /// nil: there are no gates.
+    func admit(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptGate.Held? {
+        guard let gate else { return nil }
+        return AttemptGate.Held(await gate.admit(request, context))
+    }
+
+    /// Gives an admission back, because its attempt is not sent.
+    func abandon(_ held: AttemptGate.Held?) {
+        if case .go(let pass)? = held?.admission { gate?.abandoned(pass) }
     }
 
     // Not inlined: the frame of an attempt without gates stays small.
     @inline(never)
     private func sendThrough(
-        _ gate: AttemptGate, _ request: ServiceRequest, _ context: RequestContext
+        _ gate: AttemptGate, _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held?
     ) async -> AttemptOutcome {
-        switch await gate.admit(request, context) {
+        let admission = if let held { held.admission } else { await gate.admit(request, context) }
+        switch admission {
         case .ended(let outcome): return outcome
         case .go(let pass):
             let outcome = await sendAdmitted(request, context)

@@ -30,32 +30,22 @@ package final class CallExecutor: RequestHandler {
             request, policies: plan.policies, deadline: context.deadline, attempt: context.attempt)
         let moment = Moment(plan: plan, call: context.call)
         var outcome = Self.notBegun
-        var isRetry = false
+        /// A retry's way through the gates; nil: the next attempt is no retry, or there are no gates.
+        var admission: AttemptGate.Held?
         var step = call.begin()
         while true {
             switch step {
             case .startAttempt(let number):
-                // A gate may end a retry that has not begun. Then the call ends with the outcome before the retry.
-                let keepsOutcome = isRetry && plan.gates != nil
-                let kept = keepsOutcome ? outcome : nil
-                if number > 1 && !keepsOutcome { try discardReplaced(outcome) }
-                isRetry = false
+                if number > 1 { try discardReplaced(outcome, admission) }
                 context.attempt = call.attempt
                 let request = call.request
                 outcome =
                     if let hedging = plan.policies.hedging(for: request) {
-                        await hedgedAttempts.send(request, context, hedging)
+                        await hedgedAttempts.send(request, context, hedging, admission.take())
                     } else {
-                        await attempts.send(request, context)
+                        await attempts.send(request, context, admission.take())
                     }
-                if let kept, outcome.isDrained {
-                    outcome = kept
-                    refundRetry(of: request, after: outcome, withdrawnAt: call.decidedAt)
-                    step = call.attemptNotBegun(&outcome, moment)
-                } else {
-                    kept?.discard()
-                    step = call.attemptEnded(number, &outcome, moment)
-                }
+                step = call.attemptEnded(number, &outcome, moment)
             case .renewCredentials(let renewal):
                 let isRenewed = try await renewCredentials(renewal, &outcome, call.request, context)
                 step = isRenewed ? call.renewed(after: outcome) : call.notRenewed(&outcome, moment)
@@ -71,8 +61,18 @@ package final class CallExecutor: RequestHandler {
             case .wait(let instant):
                 let isDue = try await waitForRetry(
                     until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
-                isRetry = isDue
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
+            case .admitRetry:
+                var next = context
+                next.attempt = call.attempt(after: outcome)
+                admission = await attempts.admit(call.request, next)
+                if admission?.isDrained ?? false {
+                    admission = nil
+                    refundRetry(of: call.request, after: outcome, withdrawnAt: call.decidedAt)
+                    step = call.drained(&outcome, moment)
+                } else {
+                    step = call.admitted(after: outcome)
+                }
             case .follow(let origin):
                 try discardReplaced(outcome)
                 context.beginHop(from: origin)
@@ -90,9 +90,11 @@ package final class CallExecutor: RequestHandler {
     // MARK: Steps
 
     /// Discards the response that another attempt replaces. Its connection is then free, or closed.
-    private func discardReplaced(_ outcome: AttemptOutcome) throws {
+    private func discardReplaced(_ outcome: AttemptOutcome, _ admission: AttemptGate.Held? = nil) throws {
         outcome.discard()
-        try Task.checkCancellation()
+        guard Task.isCancelled else { return }
+        attempts.abandon(admission)
+        throw CancellationError()
     }
 
     private func finish(

@@ -9,6 +9,20 @@ final class AttemptGate: Sendable {
         case ended(AttemptOutcome)
     }
 
+    /// The admission of a retry, made before the retry replaces the last outcome. A class, because few calls need it.
+    final class Held: Sendable {
+        let admission: Admission
+
+        init(_ admission: Admission) {
+            self.admission = admission
+        }
+
+        /// Whether the client began to shut down while the retry waited.
+        var isDrained: Bool {
+            if case .ended(.failed(let error, _)) = admission { error.refusal?.reason == .draining } else { false }
+        }
+    }
+
     private let gates: ServiceGates
     private let settings: GateSettings
     private let policies: CallPolicies
@@ -46,6 +60,11 @@ final class AttemptGate: Sendable {
             report.health == .failure || report.advice.pause > .zero || settings.breaker?.slowCallDuration != nil
         gates.left(
             pass, report, settings, at: gates.clock.now, random: needsRandom ? random() : 0.5, observers)
+    }
+
+    /// An admitted attempt is not sent.
+    func abandoned(_ pass: GatePass) {
+        gates.left(pass, .nothing, settings, at: gates.clock.now, random: 0.5, observers)
     }
 
     // MARK: Waits

@@ -26,6 +26,8 @@ struct HedgedRound: ~Copyable {
     private let attempts: AttemptSender
     private let retry: RetryPolicy
     private let latency: ScopeLatency?
+    /// The admission of the first attempt by the gates; nil: it has not come to the gates yet.
+    private var held: AttemptGate.Held?
     /// How many requests the call had sent before the round.
     private let sentBefore: Int
     private var machine: HedgingStateMachine
@@ -38,7 +40,8 @@ struct HedgedRound: ~Copyable {
 
     init(
         _ request: ServiceRequest, _ context: RequestContext, origin: Origin, began: MonotonicInstant, plan: CallPlan,
-        attempts: AttemptSender, retry: RetryPolicy, latency: ScopeLatency?, machine: consuming HedgingStateMachine
+        attempts: AttemptSender, retry: RetryPolicy, latency: ScopeLatency?, held: AttemptGate.Held?,
+        machine: consuming HedgingStateMachine
     ) {
         self.request = request
         self.context = context
@@ -48,6 +51,7 @@ struct HedgedRound: ~Copyable {
         self.attempts = attempts
         self.retry = retry
         self.latency = latency
+        self.held = held
         self.machine = machine
         sentBefore = context.call.requestsSent
         newest = context.call
@@ -167,7 +171,8 @@ struct HedgedRound: ~Copyable {
             newest = own.call
             plan.observers.hedgeBegan(request, own, delay: began.duration(to: plan.clock.now))
         }
-        group.addTask { [attempts, request, own] in .ended(attempt, await attempts.send(request, own)) }
+        let held = held.take()
+        group.addTask { [attempts, request, own] in .ended(attempt, await attempts.send(request, own, held)) }
     }
 
     private func setTimer(_ instant: MonotonicInstant, in group: inout TaskGroup<Event>) {

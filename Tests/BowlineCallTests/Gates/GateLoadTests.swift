@@ -31,7 +31,7 @@ struct GateLoadTests {
         let calls = 10_000
         let done = Gate()
         let work = Task {
-            await withTaskGroup { group in
+            await withTaskGroup(of: Void.self) { group in
                 for number in 0..<calls {
                     // 200 at once.
                     if number >= 200 { _ = await group.next() }

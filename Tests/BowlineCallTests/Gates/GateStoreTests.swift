@@ -54,7 +54,7 @@ struct GateStoreTests {
 
     @Test("A store with too few tokens makes attempts wait for its pause, and refuses the ones that cannot")
     func tooFew() async throws {
-        store.behaviour = .gives(atMost: 1, retryAfter: .milliseconds(700))
+        store.behaviour = .limited(atMost: 1, retryAfter: .milliseconds(700))
         let harness = makeHarness()
         _ = try await harness.call("/1")
         let second = try await harness.start("/2")

@@ -1,5 +1,6 @@
 import BowlineCore
 import BowlineTesting
+import Logging
 import Metrics
 import MetricsTestKit
 import Testing

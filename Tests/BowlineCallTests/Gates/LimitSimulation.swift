@@ -94,7 +94,7 @@ final class LimitSimulation {
     // MARK: Results
 
     /// The clients' limits now.
-    var limits: [Int] { gates.map(\.machine.limit) }
+    var limits: [Int] { gates.map { $0.machine.limit } }
 
     /// Answers per second in an interval of time.
     func goodput(_ seconds: ClosedRange<Double>) -> Double { rate(\.answered, seconds) }

@@ -9,7 +9,7 @@ final class ScriptedStore: RateLimitStore {
         /// Gives what is wanted.
         case gives
         /// Gives at most this many tokens in all, and then none, with this pause.
-        case gives(atMost: Int, retryAfter: Duration)
+        case limited(atMost: Int, retryAfter: Duration)
         case fails
         /// Answers when the gate is opened.
         case hangs(Gate)
@@ -45,9 +45,9 @@ final class ScriptedStore: RateLimitStore {
         }
         switch behaviour {
         case .gives: return give(count)
-        case .gives(let most, let retryAfter):
+        case .limited(let most, let retryAfter):
             let granted = min(count, most)
-            state.withLock { $0.behaviour = .gives(atMost: most - granted, retryAfter: retryAfter) }
+            state.withLock { $0.behaviour = .limited(atMost: most - granted, retryAfter: retryAfter) }
             return give(granted, retryAfter)
         case .fails: throw Away()
         case .hangs(let gate):
