@@ -71,7 +71,7 @@ _CASES = [
      "// Safety: a\n@b nonisolated(unsafe) var a = 1\n@b nonisolated(unsafe) var b = 1\n", [3]),
     (rules.sleeps, "Tests/BowlineTests/A.swift", "try await Task.sleep(for: .seconds(1))\nusleep(1)\nsleep(1)\n", [1, 2, 3]),
     (rules.sleeps, "Tests/BowlineTests/A.swift", "Task<Never, Never>.sleep(1)\nContinuousClock().sleep(1)\n", [1, 2]),
-    (rules.sleeps, "Tests/BowlineTests/A.swift", "try await clock.sleep(until: x)\ntry await context.sleep(for: x)\nfunc sleep(until: X)\n", []),
+    (rules.sleeps, "Tests/BowlineTests/A.swift", "try await clock.sleep(until: x)\ntry await context.sleep(for: x)\ntry await time.sleep(for: x)\nfunc sleep(until: X)\n", []),
     (rules.sleeps, "Integrations/OpenAPI/Tests/BowlineOpenAPITests/A.swift", "usleep(1)\n", [1]),
     (rules.left_overs, "Sources/Bowline/A.swift", f"// {_LATER}: later\nlet todo = 1\n", [1]),
     (rules.newer_swift, "Sources/Bowline/A.swift", "final class A: Sendable {\n    weak let b: A?\n}\n", [2]),

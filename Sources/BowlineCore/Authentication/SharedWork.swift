@@ -97,7 +97,8 @@ package final class SharedWork<Value: Sendable>: Sendable {
             defer { state.timers = [:] }
             return (state.waiters.removeAll(), state.timers)
         }
-        for timer in timers.values { timer.cancel() }
+        // In the order of the waiters, so that the same run of virtual time always has the same order.
+        for timer in timers.sorted(by: { $0.key < $1.key }) { timer.value.cancel() }
         for waiter in waiters { waiter.resume(with: result) }
     }
 }

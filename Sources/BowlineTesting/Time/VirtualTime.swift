@@ -125,6 +125,19 @@ public struct VirtualTime: Sendable {
         Task(executorPreference: loop, operation: operation)
     }
 
+    /// Runs `work` on the thread when the clock has reached `instant`, without a task. After the end of the run, `work`
+    /// is dropped.
+    @discardableResult
+    package func schedule(at instant: MonotonicInstant, _ work: @escaping @Sendable () -> Void) -> VirtualTimer {
+        loop.schedule(at: instant, work)
+    }
+
+    /// Runs `work` on the thread, without a task, after the jobs that are ready now. After the end of the run, `work` is
+    /// dropped.
+    package func execute(_ work: @escaping @Sendable () -> Void) {
+        loop.execute(work)
+    }
+
     /// Runs `work` while the clock stands still. Use it where a task waits for another thread: without it, the clock
     /// may jump meanwhile, or the run ends with `nothingCanRun`.
     ///

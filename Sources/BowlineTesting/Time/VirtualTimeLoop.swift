@@ -5,8 +5,32 @@ internal import Synchronization
 
 /// Runs the tasks of one run of virtual time on one thread. ``VirtualTimeStateMachine`` decides what runs next.
 final class VirtualTimeLoop: TaskExecutor {
-    typealias Sleeper = CheckedContinuation<Void, any Error>
-    private typealias Machine = VirtualTimeStateMachine<UnownedJob, Sleeper>
+    typealias Work = @Sendable () -> Void
+    private typealias Machine = VirtualTimeStateMachine<Job, Sleeper>
+
+    /// What is ready to run.
+    enum Job: Sendable {
+        case task(UnownedJob)
+        case work(Work)
+    }
+
+    /// What wakes at an instant.
+    enum Sleeper: Sendable {
+        case task(CheckedContinuation<Void, any Error>)
+        case work(Work)
+
+        func wake() {
+            switch self {
+            case .task(let continuation): continuation.resume()
+            case .work(let work): work()
+            }
+        }
+
+        /// Work that does not run any more is dropped.
+        func cancel() {
+            if case .task(let continuation) = self { continuation.resume(throwing: CancellationError()) }
+        }
+    }
 
     private struct State: Sendable {
         var machine: Machine
@@ -61,10 +85,33 @@ final class VirtualTimeLoop: TaskExecutor {
         let isOwn = Self.slot.object === self
         let (placement, wakes) = state.withLock { state in
             if !isOwn { state.jobsFromElsewhere += 1 }
-            return (state.machine.jobBecameReady(job), state.unpark())
+            return (state.machine.jobBecameReady(.task(job)), state.unpark())
         }
         if wakes { wake() }
         if case .elsewhere = placement { globalConcurrentExecutor.enqueue(job) }
+    }
+
+    /// Runs `work` on the thread, as a job that becomes ready now. After the end of the run, `work` is dropped.
+    func execute(_ work: @escaping Work) {
+        let wakes = state.withLock { state in
+            _ = state.machine.jobBecameReady(.work(work))
+            return state.unpark()
+        }
+        if wakes { wake() }
+    }
+
+    /// Runs `work` on the thread when the clock has reached `instant`. If the instant has passed, `work` becomes ready
+    /// now. After the end of the run, `work` is dropped.
+    @discardableResult
+    func schedule(at instant: MonotonicInstant, _ work: @escaping Work) -> VirtualTimer {
+        let (ticket, wakes) = state.withLock { state in
+            let ticket = state.machine.reserveSleep()
+            let start = state.machine.sleepBegan(.work(work), ticket, until: instant)
+            if case .over = start { _ = state.machine.jobBecameReady(.work(work)) }
+            return (ticket, state.unpark())
+        }
+        if wakes { wake() }
+        return VirtualTimer(loop: self, ticket: ticket)
     }
 
     func asUnownedTaskExecutor() -> UnownedTaskExecutor { UnownedTaskExecutor(ordinary: self) }
@@ -79,7 +126,7 @@ final class VirtualTimeLoop: TaskExecutor {
         var isReal = false
         try await withCancellableContinuation { continuation in
             let (start, wakes) = state.withLock { state in
-                (state.machine.sleepBegan(continuation, ticket, until: deadline), state.unpark())
+                (state.machine.sleepBegan(.task(continuation), ticket, until: deadline), state.unpark())
             }
             if wakes { wake() }
             switch start {
@@ -91,7 +138,7 @@ final class VirtualTimeLoop: TaskExecutor {
                 return .success(())
             }
         } onCancel: {
-            state.withLock { $0.machine.sleepCancelled(ticket) }?.resume(throwing: CancellationError())
+            state.withLock { $0.machine.sleepCancelled(ticket) }?.cancel()
         }
         if isReal { try await Task.sleep(for: now.duration(to: deadline)) }
     }
@@ -101,10 +148,14 @@ final class VirtualTimeLoop: TaskExecutor {
         try Task.checkCancellation()
         defer { state.synchronize() }
         try await withCheckedThrowingContinuation { continuation in
-            let (waits, wakes) = state.withLock { ($0.machine.settlingBegan(continuation), $0.unpark()) }
+            let (waits, wakes) = state.withLock { ($0.machine.settlingBegan(.task(continuation)), $0.unpark()) }
             if wakes { wake() }
             if !waits { continuation.resume() }
         }
+    }
+
+    func cancel(_ ticket: SleeperHeap<Sleeper>.Ticket) {
+        _ = state.withLock { $0.machine.sleepCancelled(ticket) }
     }
 
     // MARK: Holding the clock
@@ -199,9 +250,10 @@ final class VirtualTimeLoop: TaskExecutor {
     private func runSteps() {
         while true {
             switch nextStep() {
-            case .run(let job): job.runSynchronously(on: asUnownedTaskExecutor())
-            case .resume(let sleepers): for sleeper in sleepers { sleeper.resume() }
-            case .cancel(let sleepers): for sleeper in sleepers { sleeper.resume(throwing: CancellationError()) }
+            case .run(.task(let job)): job.runSynchronously(on: asUnownedTaskExecutor())
+            case .run(.work(let work)): work()
+            case .resume(let sleepers): for sleeper in sleepers { sleeper.wake() }
+            case .cancel(let sleepers): for sleeper in sleepers { sleeper.cancel() }
             case .wait: waitForSignal()
             case .waitBriefly: waitForSignal(for: patience)
             case .cancelBody(let reason): fail(reason)
@@ -267,14 +319,25 @@ final class VirtualTimeLoop: TaskExecutor {
         cancel?()
     }
 
-    private func finish(_ jobs: [UnownedJob]) {
-        for job in jobs { globalConcurrentExecutor.enqueue(job) }
+    private func finish(_ jobs: [Job]) {
+        for case .task(let job) in jobs { globalConcurrentExecutor.enqueue(job) }
         let ended = state.withLock { state in
             state.cancelBody = nil
             state.reporters = []
             return state.ended.take()
         }
         ended?.resume()
+    }
+}
+
+/// Work that virtual time will run.
+package struct VirtualTimer: Sendable {
+    let loop: VirtualTimeLoop
+    let ticket: SleeperHeap<VirtualTimeLoop.Sleeper>.Ticket
+
+    /// Drops the work. Does nothing if it has run.
+    package func cancel() {
+        loop.cancel(ticket)
     }
 }
 

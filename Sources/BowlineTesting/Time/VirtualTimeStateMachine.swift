@@ -156,7 +156,7 @@ struct VirtualTimeStateMachine<Job: Sendable, Sleeper: Sendable>: Sendable {
         }
         if !settling.isEmpty {
             defer { settling = [] }
-            return .resume(settling)
+            return .resume(inOrder(settling, &random))
         }
         if holds > 0 { return .wait }
         // A sleep until the distant future never ends by itself.
@@ -164,7 +164,7 @@ struct VirtualTimeStateMachine<Job: Sendable, Sleeper: Sendable>: Sendable {
             guard deadline <= end else { return stuck(.limitPassed, &random) }
             now = deadline
             jobsAtInstant = 0
-            return .resume(sleepers.removeDue(at: deadline))
+            return .resume(inOrder(sleepers.removeDue(at: deadline), &random))
         }
         return isOutOfPatience ? stuck(.nothingCanRun, &random) : .waitBriefly
     }
@@ -175,6 +175,10 @@ struct VirtualTimeStateMachine<Job: Sendable, Sleeper: Sendable>: Sendable {
         if !left.isEmpty { return .cancel(left) }
         if jobsAtInstant < limits.closingJobs, let job = takeJob(&random) { return .run(job) }
         return .end(abandon())
+    }
+
+    private func inOrder(_ sleepers: [Sleeper], _ random: inout SeededRandom) -> [Sleeper] {
+        order == .shuffled ? sleepers.shuffled(using: &random) : sleepers
     }
 
     private mutating func takeJob(_ random: inout SeededRandom) -> Job? {
