@@ -34,7 +34,6 @@ struct ForcedCloseHandlers {
         return Self.inOrder(handlers)
     }
 
-    /// The handlers in the order in which they were added.
     private static func inOrder(_ handlers: [Int: (call: CallRecord, handler: Handler)]) -> [Handler] {
         handlers.sorted { $0.key < $1.key }.map(\.value.handler)
     }

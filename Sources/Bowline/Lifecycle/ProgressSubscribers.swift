@@ -8,7 +8,7 @@ struct ProgressSubscribers {
     private var subscribers: [Int: Subscriber] = [:]
     private var numbersMade = 0
 
-    /// The subscribers in the order in which they were added.
+    /// In the order in which they were added.
     var all: [Subscriber] { subscribers.sorted { $0.key < $1.key }.map(\.value) }
 
     /// Adds a subscriber. Returns its number for ``remove(_:)``.

@@ -103,7 +103,7 @@ final class SimulationArrival: @unchecked Sendable {
             execute()
             let body = answerBody
             sendHead(wire, 200, [], body)
-            if body.readableBytes > 1 { wire.sendBody(body.getSlice(at: 0, length: body.readableBytes / 2) ?? body) }
+            if call.method != .head { wire.sendBody(body.getSlice(at: 0, length: body.readableBytes / 2) ?? body) }
             end(wire) { if isReset { $0.reset() } else { $0.close() } }
         case .isHeld: service.hold(self)
         }

@@ -19,6 +19,8 @@ final class SimulationHTTP2Peer: ChannelInboundHandler, @unchecked Sendable {
     private var latest = HTTP2StreamID.rootStream
     private var isGoingAway = false
     private var isEnding = false
+    /// Whether a frame is being written. Errors at that time say that the peer may not send the frame any more.
+    private var isWriting = false
 
     init(
         _ service: SimulationService, channel: SimulationChannel, random: SeededRandom, streams: SimulationPlan.Streams
@@ -122,7 +124,7 @@ final class SimulationHTTP2Peer: ChannelInboundHandler, @unchecked Sendable {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // An error of one stream: a client may reset any stream, and may send on a stream that the peer has reset.
-        if error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.StreamClosed { return }
+        if isWriting || error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.StreamClosed { return }
         if !(error is IOError) { service.problem("connection \(channel.number): \(type(of: error)): \(error)") }
         context.close(promise: nil)
     }
@@ -136,7 +138,9 @@ final class SimulationHTTP2Peer: ChannelInboundHandler, @unchecked Sendable {
             written?.fail(ChannelError.ioOnClosedChannel)
             return
         }
+        isWriting = true
         channel.writeAndFlush(HTTP2Frame(streamID: id, payload: payload), promise: written)
+        isWriting = false
     }
 
     /// A stream's answer is complete.
