@@ -8,14 +8,13 @@ enum Fleet {
         let keeper = try StoreKeeper()
         defer { keeper.end() }
         try keeper.start()
-        let socket = keeper.folder.appending(path: "store").path
-        try await RedisStore(socket: socket).waitUntilReady(for: .seconds(10))
+        try await RedisStore(socket: keeper.socket).waitUntilReady(for: .seconds(10))
 
         let clock = MonotonicClock()
         let begins = clock.now.advanced(by: .seconds(1))
         let orders = (1...Schedule.processes).map { number in
             WorkerOrder(
-                socket: socket, report: keeper.folder.appending(path: "report-\(number)").path, begins: begins)
+                socket: keeper.socket, report: keeper.folder.appending(path: "report-\(number)").path, begins: begins)
         }
         let workers = try orders.map { try ChildProcess(arguments: $0.arguments) }
         print("\(workers.count) processes share \(Int(Schedule.quota.perSecond)) attempts per second …")

@@ -27,6 +27,9 @@ struct FleetSum {
         return questions * 100 / max(attempts(in: 0..<Schedule.seconds), 1)
     }
 
+    /// By how much a process was late at most, in milliseconds.
+    var latest: Int { reports.map(\.latest).max() ?? 0 }
+
     /// How many processes used their own share at the end of this second.
     func processesAway(in second: Int) -> Int {
         reports.count { $0.isStoreAway[Self.lastTick(of: second)] }

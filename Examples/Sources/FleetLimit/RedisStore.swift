@@ -41,7 +41,15 @@ actor RedisStore: RateLimitStore {
         guard case .numbers(let numbers) = try run(arguments), numbers.count == 2 else {
             throw StoreFailure(description: "the script has another result")
         }
-        return RateLimitGrant(count: Int(numbers[0]), retryAfter: .microseconds(numbers[1]))
+        let next = Duration.microseconds(numbers[1])
+        return RateLimitGrant(
+            count: Int(numbers[0]), retryAfter: next > .zero ? next + Self.randomPause(limit) : .zero)
+    }
+
+    /// A random time, at most 100 ms and the time in which the bucket is filled. Without it, a process that asks right after
+    /// another one would do so again and again, and get few tokens.
+    private static func randomPause(_ limit: RateLimit) -> Duration {
+        .seconds(min(Double(limit.burst) / limit.perSecond, 0.1) * Double.random(in: 0...1))
     }
 
     /// Waits until the server answers.

@@ -23,8 +23,10 @@ struct StoreKeeper {
         rm -rf "$folder"
         """
 
-    /// A temporary folder. The store's Unix socket in it is called `store`.
+    /// A temporary folder.
     let folder: URL
+    /// The path of the store's Unix socket.
+    var socket: String { folder.appending(path: "store").path }
     private let shell = Process()
     private let orders = Pipe()
 

@@ -32,6 +32,8 @@ struct WorkerReport: Codable {
     var questions: [Int] = []
     /// Whether the gate used its own share instead of the store, at the end of the tick.
     var isStoreAway: [Bool] = []
+    /// By how much the process's own timer was late at most, in milliseconds.
+    var latest = 0
 }
 
 /// A process of the fleet: sends as many requests as its limit lets through.
@@ -73,7 +75,9 @@ struct Worker {
         await withTaskGroup { group in
             for _ in 0..<Self.callers { group.addTask { await call(until: end) } }
             for tick in 1...report.attempts.count {
-                try? await clock.sleep(until: order.begins.advanced(by: Self.tick * tick), tolerance: nil)
+                let due = order.begins.advanced(by: Self.tick * tick)
+                try? await clock.sleep(until: due, tolerance: nil)
+                report.latest = max(report.latest, Int(due.duration(to: clock.now) / .milliseconds(1)))
                 report.questions.append(await store.questions)
                 report.isStoreAway.append(client.resilience.snapshot().scopes.first?.rate.isStoreAway ?? false)
             }
