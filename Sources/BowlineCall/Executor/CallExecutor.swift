@@ -63,9 +63,7 @@ package final class CallExecutor: RequestHandler {
                     until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .admitRetry:
-                var next = context
-                next.attempt = call.attempt(after: outcome)
-                admission = await attempts.admit(call.request, next)
+                admission = await admitRetry(call.request, context, attempt: call.attempt(after: outcome))
                 if admission?.isDrained ?? false {
                     admission = nil
                     refundRetry(of: call.request, after: outcome, withdrawnAt: call.decidedAt)
@@ -88,6 +86,15 @@ package final class CallExecutor: RequestHandler {
     }
 
     // MARK: Steps
+
+    /// Leads a retry through the gates.
+    private func admitRetry(
+        _ request: ServiceRequest, _ context: RequestContext, attempt: Int
+    ) async -> AttemptGate.Held? {
+        var context = context
+        context.attempt = attempt
+        return await attempts.admit(request, context)
+    }
 
     /// Discards the response that another attempt replaces. Its connection is then free, or closed.
     private func discardReplaced(_ outcome: AttemptOutcome, _ admission: AttemptGate.Held? = nil) throws {

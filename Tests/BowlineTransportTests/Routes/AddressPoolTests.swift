@@ -32,6 +32,12 @@ struct AddressPoolTests {
         }
     }
 
+    /// Dials; the pool must not have been closed.
+    private func prewarm(_ pool: ConnectionPool, _ count: Int, _ transport: PooledTransport) async throws {
+        let isOpen = try await transport.prewarm(pool, count)
+        #expect(isOpen)
+    }
+
     @Test("Each address has its own pool, and the origin without an address has one, too")
     func separate() async throws {
         try await withTransport { transport, origin in
@@ -49,8 +55,7 @@ struct AddressPoolTests {
         try await withTransport { transport, origin in
             let route = Route(origin, address: here)
             let pool = transport.pools.pool(for: route)
-            let isDone = try await transport.prewarm(pool, 2)
-            #expect(isDone)
+            try await prewarm(pool, 2, transport)
             transport.keepOnly([other, here], of: origin)
             #expect(transport.snapshot().idle == 2)
             #expect(transport.pools.pool(for: route) === pool)
@@ -67,7 +72,7 @@ struct AddressPoolTests {
         try await withTransport { transport, origin in
             let route = Route(origin, address: here)
             let pool = transport.pools.pool(for: route)
-            #expect(try await transport.prewarm(pool, 1))
+            try await prewarm(pool, 1, transport)
             let lease = try #require(pool.tryLease())
             transport.keepOnly([], of: origin)
             #expect(transport.pools.pool(for: route) === pool)
@@ -85,7 +90,7 @@ struct AddressPoolTests {
     func otherReason() async throws {
         try await withTransport { transport, origin in
             let pool = transport.pools.pool(for: Route(origin, address: here))
-            #expect(try await transport.prewarm(pool, 1))
+            try await prewarm(pool, 1, transport)
             let lease = try #require(pool.tryLease())
             transport.keepOnly([], of: origin)
             pool.connectionClosed(lease.connection.id, reason: .connectionCloseRequested)
@@ -99,7 +104,7 @@ struct AddressPoolTests {
     func back() async throws {
         try await withTransport { transport, origin in
             let pool = transport.pools.pool(for: Route(origin, address: here))
-            #expect(try await transport.prewarm(pool, 1))
+            try await prewarm(pool, 1, transport)
             let lease = try #require(pool.tryLease())
             transport.keepOnly([], of: origin)
             #expect(pool.isDraining)
@@ -128,10 +133,10 @@ struct AddressPoolTests {
     func prewarmed() async throws {
         try await withTransport { transport, origin in
             let pool = transport.pools.pool(for: Route(origin, address: here))
-            #expect(try await transport.prewarm(pool, 1))
+            try await prewarm(pool, 1, transport)
             let lease = try #require(pool.tryLease())
             transport.keepOnly([], of: origin)
-            #expect(try await transport.prewarm(pool, 3))
+            try await prewarm(pool, 3, transport)
             #expect(transport.snapshot().opened == 1)
             pool.returnUnused(lease.connection)
         }
