@@ -68,6 +68,14 @@ final class DrivenCall {
         note("waitEnded") { $0.waitEnded(isDue: isDue, &outcome, moment) }
     }
 
+    func admitted(after outcome: AttemptOutcome) -> CallStateMachine.Step {
+        note("admitted") { $0.admitted(after: outcome) }
+    }
+
+    func drained(_ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
+        note("drained") { $0.drained(&outcome, moment) }
+    }
+
     func hopBegan() -> CallStateMachine.Step { note("hopBegan") { $0.hopBegan() } }
 
     private func note(
@@ -90,6 +98,7 @@ extension CallStateMachine.Step {
         case .confirmVerdict: "confirmVerdict"
         case .reportRetrySuccess: "reportRetrySuccess"
         case .wait: "wait"
+        case .admitRetry: "admitRetry"
         case .follow: "follow"
         case .refuse: "refuse"
         case .finish: "finish"

@@ -67,6 +67,7 @@ struct CallStateMachineTests {
                 step = call.verdictConfirmed(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
             case .reportRetrySuccess: step = call.successReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answersYes, &outcome)
+            case .admitRetry: step = call.admitted(after: outcome)
             case .follow: step = call.hopBegan()
             case .refuse, .finish: return (names, call, outcome)
             }
@@ -85,7 +86,8 @@ struct CallStateMachineTests {
         let taken = steps(try Self.request(), [Self.answer(503), Self.failure(), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "confirmVerdict", "wait", "startAttempt", "confirmVerdict", "wait", "startAttempt",
+                "startAttempt", "confirmVerdict", "wait", "admitRetry", "startAttempt", "confirmVerdict", "wait",
+                "admitRetry", "startAttempt",
                 "reportRetrySuccess", "finish",
             ])
         #expect(taken.call.attempt == 3)
@@ -104,8 +106,8 @@ struct CallStateMachineTests {
             [Self.answer(503), Self.answer(302, [.location: "/b"]), Self.answer(503), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "confirmVerdict", "wait", "startAttempt", "reportRetrySuccess", "follow",
-                "startAttempt", "confirmVerdict", "wait", "startAttempt", "reportRetrySuccess", "finish",
+                "startAttempt", "confirmVerdict", "wait", "admitRetry", "startAttempt", "reportRetrySuccess", "follow",
+                "startAttempt", "confirmVerdict", "wait", "admitRetry", "startAttempt", "reportRetrySuccess", "finish",
             ])
         #expect(taken.call.attempt == 2)
         #expect(taken.call.followed.map(\.path) == ["/b"])
@@ -135,7 +137,8 @@ struct CallStateMachineTests {
     func expectationOfRetry() throws {
         let request = try Self.expectingRequest()
         let taken = steps(request, [Self.answer(417), Self.answer(503)])
-        #expect(taken.steps == ["startAttempt", "startAttempt", "confirmVerdict", "wait", "startAttempt"])
+        #expect(
+            taken.steps == ["startAttempt", "startAttempt", "confirmVerdict", "wait", "admitRetry", "startAttempt"])
         #expect(taken.call.request.fields.contains(.expect))
     }
 

@@ -17,6 +17,8 @@ struct CallWalk {
     let outcomes: [AttemptOutcome]
     /// The answers to the machine's questions, in order.
     let answers: [Bool]
+    /// Whether each retry is sent; false: a drain ends it while it waits for a gate.
+    let sends: [Bool]
     let isDraining: Bool
 
     init(seed: UInt64) {
@@ -37,6 +39,7 @@ struct CallWalk {
         policies = CallPolicies(retry: retry, redirect: redirect)
         outcomes = (0..<40).map { _ in Self.outcome(&random) }
         answers = (0..<40).map { _ in random.nextBool(probability: 0.8) }
+        sends = (0..<40).map { _ in random.nextBool(probability: 0.9) }
         isDraining = random.nextBool(probability: 0.1)
     }
 
@@ -93,7 +96,7 @@ struct CallWalk {
         var record = Record()
         let call = DrivenCall(request, policies: policies)
         call.moment.isDraining = isDraining
-        var (outcomes, answers) = (outcomes[...], answers[...])
+        var (outcomes, answers, sends) = (outcomes[...], answers[...], sends[...])
         var outcome = AttemptOutcome.ended(CancellationError())
         var step = call.begin()
         while record.ended.isEmpty {
@@ -116,6 +119,10 @@ struct CallWalk {
                 step = call.verdictConfirmed(verdict, &outcome)
             case .reportRetrySuccess: step = call.successReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answers.popFirst() ?? false, &outcome)
+            case .admitRetry:
+                step =
+                    sends.popFirst() ?? true
+                    ? call.admitted(after: outcome) : call.drained(&outcome)
             case .follow: step = call.hopBegan()
             case .refuse(let refusal): record.ended = "refused \(refusal.code)"
             case .finish: record.ended = Self.description(outcome)
@@ -131,6 +138,7 @@ struct NestedModel {
     private let walk: CallWalk
     private var outcomes: ArraySlice<AttemptOutcome>
     private var answers: ArraySlice<Bool>
+    private var sends: ArraySlice<Bool>
     private var record = CallWalk.Record()
     private var refusal: String?
 
@@ -138,6 +146,7 @@ struct NestedModel {
         self.walk = walk
         outcomes = walk.outcomes[...]
         answers = walk.answers[...]
+        sends = walk.sends[...]
     }
 
     func run() -> CallWalk.Record {
@@ -184,8 +193,10 @@ struct NestedModel {
                 remaining: nil, random: 0.5)
             if case .retry = verdict, walk.isDraining { verdict = .giveUp(.draining) }
             furthest = furthest.furthest(outcome.progress)
-            // The budget has to grant it, and the wait has to end.
-            guard case .retry = verdict, answers.popFirst() ?? false, answers.popFirst() ?? false else {
+            // The budget has to grant it, the wait has to end, and the gates have to let it go.
+            guard case .retry = verdict, answers.popFirst() ?? false, answers.popFirst() ?? false,
+                sends.popFirst() ?? true
+            else {
                 return Self.raised(outcome, to: furthest)
             }
             retries += 1

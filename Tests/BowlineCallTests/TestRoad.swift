@@ -24,6 +24,7 @@ struct TestRoad: Sendable {
     var metrics: ClientMetrics?
     var events: EventDispatch?
     var logger: Logger?
+    var gates: CallPlan.Gates?
 
     /// Nothing is retried unless `configure` says so.
     init(_ configure: (inout TestRoad) -> Void = { _ in }) {
@@ -38,7 +39,7 @@ struct TestRoad: Sendable {
         }
         let plan = CallPlan(
             transport: transport, policies: CallPolicies(retry: retry, redirect: redirect, hedging: hedging),
-            budgets: budgets, hedgingLatencies: latencies,
+            budgets: budgets, hedgingLatencies: latencies, gates: gates,
             observers: CallObservers(
                 tracing: tracing, metrics: metrics, events: events, logger: logger, budgets: budgets, clock: clock),
             clock: clock, random: random, perAttempt: perAttempt, decompression: decompression,

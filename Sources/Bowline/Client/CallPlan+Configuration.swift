@@ -16,11 +16,8 @@ extension CallPlan {
                 retry: configuration.retry, redirect: configuration.redirect,
                 hedging: configuration.resilience.hedging, clientFields: configuration.fields.map(\.name)),
             budgets: core.retryBudgets, hedgingLatencies: core.hedgingLatencies,
-            observers: CallObservers(
-                // A derived client may disable tracing although its core has a tracer.
-                tracing: configuration.telemetry.isTracingEnabled ? core.tracing : nil, metrics: core.metrics,
-                events: core.events, logger: configuration.telemetry.logger, budgets: core.retryBudgets,
-                clock: configuration.clock),
+            gates: Gates(core.gates, configuration.resilience),
+            observers: CallObservers(configuration, core: core),
             clock: configuration.clock, random: configuration.random,
             perCall: configuration.middleware.perCall, perAttempt: configuration.middleware.perAttempt,
             decompression: configuration.decompression, usualFields: usualFields,
@@ -39,5 +36,16 @@ extension CallPlan {
             return nil
         }
         return GuardedFields(configuration.fields, origin: base.origin)
+    }
+}
+
+extension CallObservers {
+    /// Makes the observers of a client's calls.
+    init(_ configuration: ClientConfiguration, core: ClientCore) {
+        self.init(
+            // A derived client may disable tracing although its core has a tracer.
+            tracing: configuration.telemetry.isTracingEnabled ? core.tracing : nil, metrics: core.metrics,
+            events: core.events, logger: configuration.telemetry.logger, budgets: core.retryBudgets,
+            clock: configuration.clock)
     }
 }

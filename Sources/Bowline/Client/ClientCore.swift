@@ -22,6 +22,8 @@ final class ClientCore: Sendable {
     let retryBudgets: RetryBudgets
     /// The latencies of hedged requests, by scope.
     let hedgingLatencies = HedgingLatencies()
+    /// The gates, by scope.
+    let gates: ServiceGates
 
     init(configuration: ClientConfiguration, transport: (any ServiceTransport)?) throws {
         try configuration.validate()
@@ -40,6 +42,7 @@ final class ClientCore: Sendable {
         }
         clock = configuration.clock
         retryBudgets = RetryBudgets()
+        gates = ServiceGates(clock: configuration.clock, metrics: metrics)
         lifecycle = ClientLifecycle(
             transport: self.transport, clock: configuration.clock, logger: configuration.telemetry.logger)
     }

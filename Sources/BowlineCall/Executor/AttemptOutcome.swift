@@ -50,6 +50,9 @@ package enum AttemptOutcome: Sendable {
         }
     }
 
+    /// Whether a gate refused the attempt: nothing was sent.
+    var isRefusal: Bool { error?.refusal != nil }
+
     /// Discards the response's body, if there is one.
     func discard() {
         response?.body.discard()

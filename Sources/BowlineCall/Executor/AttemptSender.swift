@@ -1,7 +1,9 @@
 internal import BowlineCore
 
-/// Sends one attempt: telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
+/// Sends one attempt: the gates, telemetry, the user's `perAttempt` middleware, the client's fields, credentials, the transport.
 final class AttemptSender: Sendable {
+    /// The gates; nil: all of them are off.
+    private let gate: AttemptGate?
     private let innermost: InnermostStep
     /// The user's middleware with the rest of the attempt after it; nil: there is no such middleware.
     private let middleware: Next?
@@ -13,11 +15,49 @@ final class AttemptSender: Sendable {
         innermost = InnermostStep(transport: plan.transport, fields: plan.clientFields, credentials: plan.credentials)
         middleware = plan.perAttempt.isEmpty ? nil : Next(innermost).wrapped(by: plan.perAttempt)
         observers = plan.observers
+        gate = plan.gates.map { AttemptGate($0, plan) }
         isWrapped = middleware != nil || observers.observesAttempts
     }
 
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
-    func send(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
+    ///
+    /// - Parameter held: The result of ``admit(_:_:)``; nil: the attempt has not come to the gates yet.
+    func send(
+        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held? = nil
+    ) async -> AttemptOutcome {
+        if let gate { return await sendThrough(gate, request, context, held) }
+        return await sendAdmitted(request, context)
+    }
+
+    /// Leads an attempt through the gates before it is sent. Pass the result to ``send(_:_:_:)`` or ``abandon(_:)``.
+    /// nil: there are no gates.
+    func admit(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptGate.Held? {
+        guard let gate else { return nil }
+        return AttemptGate.Held(await gate.admit(request, context))
+    }
+
+    /// Gives an admission back, because its attempt is not sent.
+    func abandon(_ held: AttemptGate.Held?) {
+        if case .go(let pass)? = held?.admission { gate?.abandoned(pass) }
+    }
+
+    // Not inlined: the frame of an attempt without gates stays small.
+    @inline(never)
+    private func sendThrough(
+        _ gate: AttemptGate, _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held?
+    ) async -> AttemptOutcome {
+        let admission = if let held { held.admission } else { await gate.admit(request, context) }
+        switch admission {
+        case .ended(let outcome): return outcome
+        case .go(let pass):
+            let outcome = await sendAdmitted(request, context)
+            gate.left(pass, outcome, request)
+            return outcome
+        }
+    }
+
+    @inline(__always)
+    private func sendAdmitted(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptOutcome {
         if isWrapped || observers.logsAttempts { return await sendWrapped(request, context) }
         return await innermost.send(request, context)
     }

@@ -30,18 +30,21 @@ package final class CallExecutor: RequestHandler {
             request, policies: plan.policies, deadline: context.deadline, attempt: context.attempt)
         let moment = Moment(plan: plan, call: context.call)
         var outcome = Self.notBegun
+        /// A retry's way through the gates; nil: the next attempt is no retry, or there are no gates.
+        var admission: AttemptGate.Held?
         var step = call.begin()
         while true {
             switch step {
             case .startAttempt(let number):
-                if number > 1 { try discardReplaced(outcome) }
+                if number > 1 { try discardReplaced(outcome, admission) }
                 context.attempt = call.attempt
                 let request = call.request
+                let held = admission.take()
                 outcome =
                     if let hedging = plan.policies.hedging(for: request) {
-                        await hedgedAttempts.send(request, context, hedging)
+                        await hedgedAttempts.send(request, context, hedging, held)
                     } else {
-                        await attempts.send(request, context)
+                        await attempts.send(request, context, held)
                     }
                 step = call.attemptEnded(number, &outcome, moment)
             case .renewCredentials(let renewal):
@@ -60,6 +63,17 @@ package final class CallExecutor: RequestHandler {
                 let isDue = try await waitForRetry(
                     until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
+            case .admitRetry:
+                var next = context
+                next.attempt = call.attempt(after: outcome)
+                admission = await attempts.admit(call.request, next)
+                if admission?.isDrained ?? false {
+                    admission = nil
+                    refundRetry(of: call.request, after: outcome, withdrawnAt: call.decidedAt)
+                    step = call.drained(&outcome, moment)
+                } else {
+                    step = call.admitted(after: outcome)
+                }
             case .follow(let origin):
                 try discardReplaced(outcome)
                 context.beginHop(from: origin)
@@ -76,9 +90,11 @@ package final class CallExecutor: RequestHandler {
     // MARK: Steps
 
     /// Discards the response that another attempt replaces. Its connection is then free, or closed.
-    private func discardReplaced(_ outcome: AttemptOutcome) throws {
+    private func discardReplaced(_ outcome: AttemptOutcome, _ admission: AttemptGate.Held? = nil) throws {
         outcome.discard()
-        try Task.checkCancellation()
+        guard Task.isCancelled else { return }
+        attempts.abandon(admission)
+        throw CancellationError()
     }
 
     private func finish(
@@ -140,6 +156,9 @@ package final class CallExecutor: RequestHandler {
 
     /// If the verdict is to retry, takes a retry from the origin's budget. Then notifies the observers. Returns the
     /// final verdict.
+    ///
+    /// A retry after a gate's refusal takes nothing from the budget: the refused attempt did not reach the service, so
+    /// the retry replaces it and makes no extra load.
     private func confirm(
         _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ outcome: AttemptOutcome,
         _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant
@@ -148,7 +167,7 @@ package final class CallExecutor: RequestHandler {
         var budgetLeft: Int?
         let options = plan.policies.retryPolicy(for: request).options
         if let budget = options.budget, let origin = request.origin {
-            if case .retry = verdict {
+            if case .retry = verdict, !outcome.isRefusal {
                 let withdrawal = plan.budgets.withdraw(from: origin, at: now, budget)
                 budgetLeft = withdrawal.left
                 if !withdrawal.isGranted { verdict = .giveUp(.budgetExhausted) }
@@ -186,10 +205,10 @@ package final class CallExecutor: RequestHandler {
                 plan.observers.retryBegins(request, context)
                 return true
             }
-            refundRetry(of: request, withdrawnAt: decidedAt)
+            refundRetry(of: request, after: outcome, withdrawnAt: decidedAt)
             return false
         } catch {
-            refundRetry(of: request, withdrawnAt: decidedAt)
+            refundRetry(of: request, after: outcome, withdrawnAt: decidedAt)
             outcome.discard()
             throw error
         }
@@ -203,7 +222,10 @@ package final class CallExecutor: RequestHandler {
         return context.deadline.map { plan.clock.now < $0.instant } ?? true
     }
 
-    private func refundRetry(of request: ServiceRequest, withdrawnAt instant: MonotonicInstant) {
+    private func refundRetry(
+        of request: ServiceRequest, after outcome: AttemptOutcome, withdrawnAt instant: MonotonicInstant
+    ) {
+        guard !outcome.isRefusal else { return }
         guard let budget = plan.policies.retryPolicy(for: request).options.budget, let origin = request.origin else {
             return
         }

@@ -13,6 +13,7 @@ package struct CallObservers: Sendable {
     private let logger: Logger?
     private let events: EventDispatch?
     private let retryLog: RetryLog
+    private let gateLog: GateLog
 
     /// - Parameters:
     ///   - tracing: Makes spans; nil: no tracer is installed, or tracing is off.
@@ -31,6 +32,7 @@ package struct CallObservers: Sendable {
         self.clock = clock
         observesAttempts = tracing != nil || metrics != nil
         retryLog = RetryLog(logger: logger, refusals: budgets.refusals)
+        gateLog = GateLog(logger: logger, refusals: budgets.refusals)
     }
 
     // MARK: Attempts
@@ -169,5 +171,29 @@ package struct CallObservers: Sendable {
         guard var logger = ClientLog.logger(for: logger), logger.logLevel <= .info else { return }
         logger.describe(request, context)
         logger.info("the fallback answers", metadata: ["error.type": "\(FailureName(error).text)"])
+    }
+
+    // MARK: Gates
+
+    /// Reports that a gate has refused an attempt.
+    func gateRefused(_ request: ServiceRequest, _ context: RequestContext, _ refusal: GateRefusal) {
+        gateLog.refused(refusal, request, context, at: clock.now)
+        events?.request(context, resend: 0, origin: refusal.scope.origin, connection: nil) {
+            $0.gateRefused($1, refusal)
+        }
+    }
+
+    /// Reports that an attempt has waited for a gate.
+    func gateWaited(_ context: RequestContext, _ gate: ServiceGate, of scope: PolicyScope, waited: Duration) {
+        metrics?.gateWaited(gate, of: scope, waited)
+        events?.request(context, resend: 0, origin: scope.origin, connection: nil) {
+            $0.gateWaited($1, gate, waited: waited)
+        }
+    }
+
+    /// Reports that a circuit breaker has changed its state.
+    func breakerChanged(_ change: BreakerChange) {
+        gateLog.changed(change)
+        events?.resilience { $0.breakerChanged(change) }
     }
 }

@@ -31,6 +31,9 @@ package final class CallPlan: Sendable {
 
     // MARK: Once per attempt, and once per hedge
 
+    /// The gates. They are outside everything else of an attempt: an attempt that does not go makes no span and runs no
+    /// middleware. nil: attempts pass no gate.
+    let gates: Gates?
     /// The span, measurement and log lines of each attempt. They include the time of the user's middleware. The span is
     /// outermost, so that log lines and measurements can refer to it.
     let observers: CallObservers
@@ -63,6 +66,19 @@ package final class CallPlan: Sendable {
         }
     }
 
+    /// The gates of a client, and the options of this plan.
+    package struct Gates: Sendable {
+        let shared: ServiceGates
+        let settings: GateSettings
+
+        /// Makes the gates of a plan; nil: all gates are off.
+        package init?(_ shared: ServiceGates, _ options: ResilienceOptions) {
+            guard let settings = GateSettings(options) else { return nil }
+            self.shared = shared
+            self.settings = settings
+        }
+    }
+
     /// An authenticator, and the origins that may see its credentials.
     package struct Credentials: Sendable {
         let authenticator: any RequestAuthenticator
@@ -79,6 +95,7 @@ package final class CallPlan: Sendable {
     ///   - policies: The rules for retries and redirects.
     ///   - budgets: The retry budgets, by origin.
     ///   - hedgingLatencies: The latencies of hedged requests, by scope.
+    ///   - gates: The gates that each attempt passes; nil: none.
     ///   - observers: The observers of calls and attempts.
     ///   - clock: The client's clock.
     ///   - random: Returns random numbers from 0 up to 1.
@@ -93,6 +110,7 @@ package final class CallPlan: Sendable {
     package init(
         transport: any ServiceTransport, policies: CallPolicies = CallPolicies(),
         budgets: RetryBudgets = RetryBudgets(), hedgingLatencies: HedgingLatencies = HedgingLatencies(),
+        gates: Gates? = nil,
         observers: CallObservers, clock: any ServiceClock, random: @escaping @Sendable () -> Double,
         perCall: [any ServiceMiddleware] = [], perAttempt: [any ServiceMiddleware] = [],
         decompression: DecompressionOptions = DecompressionOptions(), usualFields: HTTPFields = [:],
@@ -103,6 +121,7 @@ package final class CallPlan: Sendable {
         self.policies = policies
         self.budgets = budgets
         self.hedgingLatencies = hedgingLatencies
+        self.gates = gates
         self.observers = observers
         self.clock = clock
         self.random = random

@@ -23,8 +23,10 @@ internal import BowlineCore
 /// | confirming | verdictConfirmed | wait | waiting |
 /// | confirming | verdictConfirmed | follow, refuse, finish | as above |
 /// | reporting | successReported | follow, refuse, finish | as above |
-/// | waiting | waitEnded | startAttempt | attempting |
+/// | waiting | waitEnded | admitRetry | admitting |
 /// | waiting | waitEnded | follow, refuse, finish | as above |
+/// | admitting | admitted | startAttempt | attempting |
+/// | admitting | drained | follow, refuse, finish | as above |
 /// | following | hopBegan | startAttempt | attempting |
 ///
 /// The machine numbers the attempts of a call from 1. An attempt with its hedges is one attempt here, with one outcome:
@@ -48,6 +50,9 @@ struct CallStateMachine: ~Copyable {
         case reportRetrySuccess
         /// Waits. During the wait, the last response holds no connection. Answer: ``waitEnded(isDue:_:_:)``.
         case wait(until: MonotonicInstant)
+        /// Leads the retry through the gates. While it waits there, the last response is kept. Answer:
+        /// ``admitted(after:)`` or ``drained(_:_:)``.
+        case admitRetry
         /// Discards the last response and begins the hop after a redirect from this origin. Answer: ``hopBegan()``.
         indirect case follow(from: Origin)
         /// Discards the last response and fails the call: its redirect must not be followed.
@@ -57,7 +62,7 @@ struct CallStateMachine: ~Copyable {
     }
 
     enum State: Hashable, CaseIterable {
-        case ready, attempting, renewing, abandoning, confirming, reporting, waiting, following, ended
+        case ready, attempting, renewing, abandoning, confirming, reporting, waiting, admitting, following, ended
     }
 
     /// The questions after an attempt, from the inside out.
@@ -167,10 +172,28 @@ struct CallStateMachine: ~Copyable {
         isDue: Bool, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
         guard isDue else { return endWithoutRetry(&outcome, circumstances) }
+        state = .admitting
+        return .admitRetry
+    }
+
+    /// The gates have decided about the retry: it goes, or it is refused. A refusal is the retry's own outcome.
+    mutating func admitted(after outcome: AttemptOutcome) -> Step {
         retries += 1
         isRenewed = false
         isWithoutExpectation = false
         return startAttempt(after: outcome)
+    }
+
+    /// The client has begun to shut down while the retry waited for a gate.
+    mutating func drained(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
+        endWithoutRetry(&outcome, circumstances)
+    }
+
+    /// The number of the attempt after one with this outcome, as users see it.
+    func attempt(after outcome: AttemptOutcome) -> Int {
+        let made = max(attempt, outcome.attempts, 0)
+        // Middleware may have set any number, even the largest.
+        return made == .max ? made : made + 1
     }
 
     /// The executor has begun the hop.
@@ -304,11 +327,7 @@ struct CallStateMachine: ~Copyable {
     }
 
     private mutating func startAttempt(after outcome: AttemptOutcome? = nil) -> Step {
-        if let outcome {
-            let made = max(attempt, outcome.attempts, 0)
-            // Middleware may have set any number, even the largest.
-            attempt = made == .max ? made : made + 1
-        }
+        if let outcome { attempt = attempt(after: outcome) }
         attemptsStarted += 1
         state = .attempting
         return .startAttempt(attemptsStarted)

@@ -20,11 +20,13 @@ final class HedgedAttempts: Sendable {
     /// Sends `request`, with hedges if it may have any. Returns the outcome that counts.
     ///
     /// If no attempt got an acceptable response, the outcome's `progress` is the furthest of all attempts.
+    ///
+    /// - Parameter held: The admission of the first attempt, if it is a retry; nil: it has not come to the gates yet.
     func send(
-        _ request: ServiceRequest, _ context: RequestContext, _ options: HedgingOptions
+        _ request: ServiceRequest, _ context: RequestContext, _ options: HedgingOptions, _ held: AttemptGate.Held?
     ) async -> AttemptOutcome {
         guard HedgingPolicy.allows(request), let origin = request.origin else {
-            return await attempts.send(request, context)
+            return await attempts.send(request, context, held)
         }
         let policy = HedgingPolicy(options)
         let began = plan.clock.now
@@ -42,7 +44,7 @@ final class HedgedAttempts: Sendable {
             let delay = policy.delay(
                 percentile: percentile, remaining: remaining, isDraining: context.call.isDraining)
         else {
-            let outcome = await attempts.send(request, context)
+            let outcome = await attempts.send(request, context, held)
             if let latency, HedgingPolicy.ending(outcome, retry) == .acceptable {
                 let now = plan.clock.now
                 latency.record(began.duration(to: now), at: now)
@@ -52,7 +54,7 @@ final class HedgedAttempts: Sendable {
         return await withTaskGroup(of: HedgedRound.Event.self) { group in
             var round = HedgedRound(
                 request, context, origin: origin, began: began, plan: plan, attempts: attempts, retry: retry,
-                latency: latency,
+                held: held, latency: latency,
                 machine: HedgingStateMachine(
                     delay: delay, maximumHedges: options.maximumHedges, deadline: context.deadline?.instant))
             return await round.run(in: &group)

@@ -5,6 +5,7 @@ internal import BowlineCore
 /// | failure | may be retried |
 /// |---|---|
 /// | never sent, or refused by the peer | any method |
+/// | refused by a gate that says when to come back | any method |
 /// | no credentials, for a temporary reason | any method; after a 401, idempotent requests |
 /// | ambiguous, or a response had begun (statuses) | idempotent requests |
 /// | bad certificate, protocol violation, limit, bad request | never, unless `shouldRetry` returns `.yes` |
@@ -15,12 +16,14 @@ struct RetryPolicy {
     struct Failure {
         let cause: RetryDecision.Cause
         let progress: RequestProgress
-        /// The wait that the service requested (`Retry-After`); nil: none.
+        /// The wait that the service requested (`Retry-After`), or that a gate did; nil: none.
         var retryAfter: Duration?
         /// The answer of `shouldRetry`.
         var answer = RetryAnswer.asUsual
         /// Whether the transport or the credentials failed this attempt's request; see ``AttemptOutcome``.
         var isOwn = true
+        /// Whether a gate refused the attempt. Then the attempt is retried only if the gate said when.
+        var isRefusal = false
         /// Whether an authenticator failed for a temporary reason.
         var isTemporary = false
         /// The wait that `backoff.custom` returned; nil: there is no such closure.
@@ -44,7 +47,9 @@ struct RetryPolicy {
                 cause: .status(response.status.code), progress: .responseStarted,
                 retryAfter: RetryAfter.delay(asked: response.receivedFields, wallClock: wallClock))
         case .failed(let error, let isOwn):
-            Failure(cause: .error(error.code), progress: error.progress, isOwn: isOwn, isTemporary: error.isTemporary)
+            Failure(
+                cause: .error(error.code), progress: error.progress, retryAfter: error.retryAfter, isOwn: isOwn,
+                isRefusal: error.refusal != nil, isTemporary: error.isTemporary)
         case .ended: nil
         }
     }
@@ -80,7 +85,8 @@ struct RetryPolicy {
         case .yes: break
         case .asUsual:
             guard failure.isOwn else { return .giveUp(.notRetryable) }
-            if case .error(let code) = failure.cause, !failure.isTemporary, !ServiceError.Code.temporary.contains(code)
+            if case .error(let code) = failure.cause, !failure.isTemporary,
+                !(failure.isRefusal ? failure.retryAfter != nil : ServiceError.Code.temporary.contains(code))
             {
                 return .giveUp(.notRetryable)
             }

@@ -6,11 +6,14 @@ internal import Metrics
 package final class ClientMetrics: Sendable {
     /// The maximum number of origins with an address of their own in the dimensions. Further origins share `_OTHER`.
     static let maximumPlaces = 100
+    /// The maximum number of scopes with a name of their own in the dimensions. Further names share `_OTHER`.
+    static let maximumScopeNames = 100
     /// The maximum number of series of each instrument. All further series share one series with the dimension
     /// `otel.metric.overflow`.
     static let maximumSeries = 2000
 
     private let places = Guarded<[Origin: ServerPlace]>([:])
+    private let scopes = Guarded<[PolicyScope: ScopeSeries]>([:])
     let duration: InstrumentTable<RequestSeries, Timer>
     let active: InstrumentTable<ActiveSeries, Meter>
     let open: InstrumentTable<ConnectionSeries, Meter>
@@ -22,6 +25,11 @@ package final class ClientMetrics: Sendable {
     let budget: InstrumentTable<ServerPlace, Meter>
     let hedges: InstrumentTable<HedgeSeries, Counter>
     let fallbacks: InstrumentTable<FallbackSeries, Counter>
+    let gateRefusals: InstrumentTable<RefusalSeries, Counter>
+    let gateWaits: InstrumentTable<GateSeries, Timer>
+    let concurrencyLimit: InstrumentTable<ScopeSeries, Meter>
+    let breakerState: InstrumentTable<ScopeSeries, Meter>
+    let breakerChanges: InstrumentTable<BreakerSeries, Counter>
 
     /// Uses the metrics backend of the calling task, or else of the process; nil: none is installed now.
     package init?() {
@@ -47,6 +55,11 @@ package final class ClientMetrics: Sendable {
         budget = meters("bowline.client.retry.budget")
         hedges = counters("bowline.client.hedges")
         fallbacks = counters("bowline.client.fallbacks")
+        gateRefusals = counters("bowline.client.gate.refusals")
+        gateWaits = timers("bowline.client.gate.wait.duration")
+        concurrencyLimit = meters("bowline.client.concurrency.limit")
+        breakerState = meters("bowline.client.breaker.state")
+        breakerChanges = counters("bowline.client.breaker.changes")
     }
 
     /// Returns the address and port of `origin` for dimensions. For an origin beyond ``maximumPlaces``, returns
@@ -69,6 +82,29 @@ package final class ClientMetrics: Sendable {
     /// Counts a call that failed and was answered by its fallback.
     func countFallback(after error: ServiceError, to origin: Origin?) {
         fallbacks[FallbackSeries(place: origin.map { place($0) } ?? .other, failure: FailureName(error))].increment()
+    }
+
+    /// Measures the limit of concurrency of a scope.
+    func limitChanged(to limit: Int, of scope: PolicyScope) {
+        concurrencyLimit[self.scope(scope)].set(limit)
+    }
+
+    /// Measures how long an attempt waited for a gate.
+    func gateWaited(_ gate: ServiceGate, of scope: PolicyScope, _ waited: Duration) {
+        gateWaits[GateSeries(scope: self.scope(scope), gate: gate)].recordNanoseconds(waited.saturatingNanoseconds)
+    }
+
+    /// Returns the place and the name of a scope for dimensions. A name beyond ``maximumScopeNames`` becomes `_OTHER`.
+    func scope(_ scope: PolicyScope) -> ScopeSeries {
+        let place = place(scope.origin)
+        guard let name = scope.boundedName else { return ScopeSeries(place: place, name: nil) }
+        return scopes.withLock { scopes in
+            if let known = scopes[scope] { return known }
+            guard scopes.count < Self.maximumScopeNames else { return ScopeSeries(place: place, name: "_OTHER") }
+            let series = ScopeSeries(place: place, name: name)
+            scopes[scope] = series
+            return series
+        }
     }
 }
 

@@ -112,3 +112,38 @@ struct FallbackSeries: MetricSeries {
 
     var dimensions: [(String, String)] { place.dimensions + [("error.type", failure.text)] }
 }
+
+/// A scope of gates.
+struct ScopeSeries: MetricSeries {
+    let place: ServerPlace
+    /// The name from `options.policyScope`; nil: the whole origin.
+    let name: String?
+
+    var dimensions: [(String, String)] {
+        place.dimensions + (name.map { [("bowline.scope", $0)] } ?? [])
+    }
+}
+
+/// A gate of a scope.
+struct GateSeries: MetricSeries {
+    let scope: ScopeSeries
+    let gate: ServiceGate
+
+    var dimensions: [(String, String)] { scope.dimensions + [("bowline.gate", gate.rawValue)] }
+}
+
+/// A refusal by a gate.
+struct RefusalSeries: MetricSeries {
+    let gate: GateSeries
+    let reason: GateRefusal.Reason
+
+    var dimensions: [(String, String)] { gate.dimensions + [("bowline.gate.reason", reason.rawValue)] }
+}
+
+/// A change of a circuit breaker to this state.
+struct BreakerSeries: MetricSeries {
+    let scope: ScopeSeries
+    let state: BreakerState
+
+    var dimensions: [(String, String)] { scope.dimensions + [("bowline.breaker.state", state.rawValue)] }
+}

@@ -1,7 +1,8 @@
 package import BowlineCore
 internal import Metrics
 
-/// Measures connections, waits for connections, resends, and decisions about retries.
+/// Measures connections, waits for connections, resends, decisions about retries, refusals by gates, and circuit
+/// breakers.
 package final class MetricsListener: ServiceEventListener {
     private let metrics: ClientMetrics
     /// Whether each open connection is in use, by the connection's number. A connection that is not in this table is
@@ -58,6 +59,17 @@ package final class MetricsListener: ServiceEventListener {
         metrics.retries[RetrySeries(place: metrics.place(event.origin), reason: nil)].increment()
     }
 
+    package func gateRefused(_ event: RequestEvent, _ refusal: GateRefusal) {
+        let gate = GateSeries(scope: metrics.scope(refusal.scope), gate: refusal.gate)
+        metrics.gateRefusals[RefusalSeries(gate: gate, reason: refusal.reason)].increment()
+    }
+
+    package func breakerChanged(_ change: BreakerChange) {
+        let scope = metrics.scope(change.scope)
+        metrics.breakerState[scope].set(change.to.measure)
+        metrics.breakerChanges[BreakerSeries(scope: scope, state: change.to)].increment()
+    }
+
     private func change(_ connection: Int, to isActive: Bool, of origin: Origin) {
         let isChanged = inUse.withLock { connections in
             guard let wasActive = connections[connection], wasActive != isActive else { return false }
@@ -71,5 +83,17 @@ package final class MetricsListener: ServiceEventListener {
 
     private func meter(isActive: Bool, _ origin: Origin) -> Meter {
         metrics.open[ConnectionSeries(isActive: isActive, place: metrics.place(origin))]
+    }
+}
+
+extension BreakerState {
+    /// The state as a number for the meter: the higher, the less goes to the service.
+    fileprivate var measure: Int {
+        switch self {
+        case .closed: 0
+        case .halfOpen: 1
+        case .open: 2
+        case .isolated: 3
+        }
     }
 }

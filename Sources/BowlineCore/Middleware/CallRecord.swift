@@ -122,6 +122,10 @@ package final class CallRecord: ResponseBodyObserver {
     /// Whether the client has begun to shut down. Then no optional work, such as a retry, is begun.
     package var isDraining: Bool { registry?.isDraining ?? false }
 
+    /// Returns when the client begins to shut down, or when the task is cancelled. Returns at once if no registry counts
+    /// the call.
+    package func waitForDrainToBegin() async { await registry?.waitForDrainToBegin() }
+
     /// Sleeps until `instant`. Returns false as soon as the client begins to shut down.
     func sleepUnlessDraining(until instant: MonotonicInstant) async throws -> Bool {
         guard let registry else {

@@ -1,0 +1,69 @@
+internal import BowlineCore
+
+/// An attempt on its way through the gates: what it wants, and what it has got so far.
+struct GateVisit: Sendable {
+    let scope: PolicyScope
+    let priority: RequestPriority
+    let deadline: MonotonicInstant?
+    /// The attempt waits for the rate gate at most until this instant.
+    var rateWaitEnds = MonotonicInstant.distantFuture
+    /// The attempt's number in the queue it waits in.
+    var ticket: UInt64 = 0
+    /// The gate for which the attempt waits.
+    var gate = ServiceGate.rate
+    /// The reason of the refusal if the wait reaches its limit.
+    var thenRefused = GateRefusal.Reason.waitTooLong
+    /// The attempt's turn at the rate gate.
+    var reservation: RateReservation?
+    /// The attempt's token, if a store keeps the tokens.
+    var token: SuppliedToken?
+}
+
+/// The next step of an attempt at the gates.
+enum GateStep: Sendable {
+    case admitted(GatePass)
+    case refused(GateRefusal)
+    /// The visit has ended: the call was cancelled, or a shutdown's deadline ended it.
+    case abandoned
+    /// The attempt waits for this instant. Continue with ``ScopeGates/woke(_:at:_:_:)``.
+    case sleeps(until: MonotonicInstant)
+    /// The attempt waits in a queue, at most until this instant. Continue with
+    /// ``ScopeGates/turnEnded(_:_:at:_:_:)``.
+    case queued(GateTurn, until: MonotonicInstant)
+}
+
+/// A signal for an attempt that waits in a queue: ended when ``ScopeGates`` has settled the attempt. A lock guards what
+/// was decided.
+typealias GateTurn = SharedWork<Void>
+
+/// An admission by all gates. Give it back with the attempt's report.
+struct GatePass: Sendable {
+    let scope: PolicyScope
+    /// When the attempt was admitted.
+    let admitted: MonotonicInstant
+    /// Whether the attempt counts for the limit of concurrency.
+    let hasSlot: Bool
+    /// nil: there was no breaker.
+    let breaker: BreakerPass?
+}
+
+/// The reason why a wait at a gate ended.
+enum GateWaitEnd: Sendable {
+    /// The time of a turn has come, or the attempt was settled, or the wait has reached its limit.
+    case due
+    /// The client began to shut down, and the attempt is a retry.
+    case draining
+    /// The calling task was cancelled, or a shutdown's deadline ended the call.
+    case abandoned
+}
+
+/// What the driver does after a step, outside the lock.
+struct GateEffects: Sendable {
+    /// Signals to end, in order.
+    var turns: [GateTurn] = []
+    var transition: BreakerTransition?
+    /// The new limit of concurrency, if it has changed.
+    var limit: Int?
+    var ask: TokenSupplyStateMachine.Ask?
+    var timer: TokenSupplyStateMachine.Timer?
+}

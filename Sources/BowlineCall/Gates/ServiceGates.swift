@@ -1,0 +1,181 @@
+package import BowlineCore
+
+/// The gates of a client, by scope: they decide when each attempt goes. Derived clients share them.
+///
+/// The machines of a scope are in ``ScopeGates``. This class holds the locks, and carries out what the machines decide:
+/// it ends the waits of attempts and asks the stores of tokens. Each scope belongs to one of several tables with a lock
+/// each. An admission and the end of an attempt each take this lock once, for a transition.
+package final class ServiceGates: Sendable {
+    /// How many scopes are kept that are not in use.
+    package static let maximumScopes = 1024
+    /// The number of tables; a power of two.
+    private static let tables = 8
+
+    private final class Table: Sendable {
+        let scopes = Guarded(ScopeTable(maximum: maximumScopes / ServiceGates.tables))
+    }
+
+    private let tables: [Table]
+    let clock: any ServiceClock
+    private let metrics: ClientMetrics?
+
+    package init(clock: any ServiceClock, metrics: ClientMetrics? = nil) {
+        self.clock = clock
+        self.metrics = metrics
+        tables = (0..<Self.tables).map { _ in Table() }
+    }
+
+    private func table(of scope: PolicyScope) -> Table {
+        tables[scope.hashValue & (Self.tables - 1)]
+    }
+
+    // MARK: Attempts
+
+    /// An attempt comes to the gates.
+    func enter(
+        _ visit: inout GateVisit, _ settings: GateSettings, at now: MonotonicInstant, _ observers: CallObservers
+    ) -> GateStep {
+        var effects = GateEffects()
+        let step = table(of: visit.scope).scopes.withLock { scopes in
+            scopes.gates(of: visit.scope, at: now).enter(&visit, at: now, settings, &effects)
+        }
+        apply(effects, visit.scope, settings, at: now, observers)
+        return step
+    }
+
+    /// The wait of an attempt has ended.
+    ///
+    /// - Parameter wasQueued: Whether the attempt waited in a queue, not for an instant.
+    func goOn(
+        _ visit: inout GateVisit, after end: GateWaitEnd, wasQueued: Bool, _ settings: GateSettings,
+        at now: MonotonicInstant, _ observers: CallObservers
+    ) -> GateStep {
+        var effects = GateEffects()
+        let step = table(of: visit.scope).scopes.withLock { scopes in
+            let gates = scopes.gates(of: visit.scope, at: now)
+            return wasQueued
+                ? gates.turnEnded(&visit, end, at: now, settings, &effects)
+                : gates.woke(&visit, end, at: now, settings, &effects)
+        }
+        apply(effects, visit.scope, settings, at: now, observers)
+        return step
+    }
+
+    /// An admitted attempt has ended.
+    func left(
+        _ pass: GatePass, _ report: GateReport, _ settings: GateSettings, at now: MonotonicInstant, random: Double,
+        _ observers: CallObservers
+    ) {
+        var effects = GateEffects()
+        table(of: pass.scope).scopes.withLock { scopes in
+            // Invariant: a scope with an attempt in flight is not forgotten.
+            scopes[pass.scope]?.left(pass, report, at: now, random: random, settings, &effects)
+        }
+        apply(effects, pass.scope, settings, at: now, observers)
+    }
+
+    // MARK: By hand
+
+    /// Opens the breaker of a scope until ``reset(_:_:)``.
+    package func isolate(_ scope: PolicyScope, _ observers: CallObservers) {
+        let now = clock.now
+        let transition = table(of: scope).scopes.withLock { $0.gates(of: scope, at: now).isolate(at: now) }
+        report(transition, of: scope, at: now, observers)
+    }
+
+    /// Closes the breaker of a scope, and opens its rate gate.
+    package func reset(_ scope: PolicyScope, _ observers: CallObservers) {
+        let now = clock.now
+        let transition = table(of: scope).scopes.withLock { $0[scope]?.reset(at: now) }
+        report(transition, of: scope, at: now, observers)
+    }
+
+    // MARK: State
+
+    package func snapshot() -> ResilienceSnapshot {
+        let now = clock.now
+        var scopes: [ScopeSnapshot] = []
+        for table in tables {
+            scopes += table.scopes.withLock { scopes in
+                var found: [ScopeSnapshot] = []
+                scopes.forEach { found.append($0.snapshot(at: now)) }
+                return found
+            }
+        }
+        return ResilienceSnapshot(scopes: scopes.sorted { $0.scope.description < $1.scope.description })
+    }
+
+    // MARK: Effects
+
+    private func apply(
+        _ effects: GateEffects, _ scope: PolicyScope, _ settings: GateSettings, at now: MonotonicInstant,
+        _ observers: CallObservers
+    ) {
+        if let supply = settings.supply {
+            if let ask = effects.ask { self.ask(supply, ask, scope, settings, observers) }
+            if let timer = effects.timer { wait(for: timer, scope, supply, settings, observers) }
+        }
+        if let limit = effects.limit { metrics?.limitChanged(to: limit, of: scope) }
+        if let transition = effects.transition { report(transition, of: scope, at: now, observers) }
+        // The attempts that go on now come last, because they run at once.
+        for turn in effects.turns { turn.end(.success(())) }
+    }
+
+    private func report(
+        _ transition: BreakerTransition?, of scope: PolicyScope, at now: MonotonicInstant, _ observers: CallObservers
+    ) {
+        guard let transition else { return }
+        observers.breakerChanged(
+            BreakerChange(
+                scope: scope, from: transition.from, to: transition.to, openFor: transition.openFor, instant: now))
+    }
+
+    // MARK: The store of tokens
+
+    /// Asks the store in a task of its own: the tokens are for all attempts of the scope, so the question must not end
+    /// with the call that caused it. The answer has a time limit.
+    private func ask(
+        _ supply: GateSettings.Supply, _ ask: TokenSupplyStateMachine.Ask, _ scope: PolicyScope,
+        _ settings: GateSettings, _ observers: CallObservers
+    ) {
+        let question = SharedWork<RateLimitGrant>()
+        question.start { try await supply.store.take(ask.count, of: scope, limit: supply.limit) }
+        Task {
+            let limit = self.clock.now.advanced(by: TokenSupplyStateMachine.patience)
+            var grant: RateLimitGrant?
+            do {
+                grant = try await question.value(until: limit, clock: self.clock, call: CallRecord(clock: self.clock))
+            } catch {
+                question.cancel()
+            }
+            self.storeAnswered(ask, grant, scope, supply, settings, observers)
+        }
+    }
+
+    private func storeAnswered(
+        _ ask: TokenSupplyStateMachine.Ask, _ grant: RateLimitGrant?, _ scope: PolicyScope,
+        _ supply: GateSettings.Supply, _ settings: GateSettings, _ observers: CallObservers
+    ) {
+        let now = clock.now
+        var effects = GateEffects()
+        table(of: scope).scopes.withLock { scopes in
+            scopes[scope]?.storeAnswered(ask.number, grant, at: now, supply.limit, &effects)
+        }
+        apply(effects, scope, settings, at: now, observers)
+    }
+
+    private func wait(
+        for timer: TokenSupplyStateMachine.Timer, _ scope: PolicyScope, _ supply: GateSettings.Supply,
+        _ settings: GateSettings, _ observers: CallObservers
+    ) {
+        Task {
+            try? await self.clock.sleep(until: timer.ends, tolerance: nil)
+            let now = self.clock.now
+            var effects = GateEffects()
+            self.table(of: scope).scopes.withLock { scopes in
+                scopes[scope]?.storeTimerFired(timer.number, at: now, supply.limit, &effects)
+            }
+            self.apply(effects, scope, settings, at: now, observers)
+        }
+    }
+}

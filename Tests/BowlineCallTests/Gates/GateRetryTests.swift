@@ -1,0 +1,174 @@
+import BowlineCore
+import BowlineTesting
+import Testing
+
+@testable import BowlineCall
+
+@Suite("Retries and redirects through gates", .timeLimit(.minutes(1)))
+struct GateRetryTests {
+    private static func rate(_ perSecond: Double, _ burst: Int, wait: Duration = .zero) -> RateOptions {
+        var options = RateOptions()
+        options.perSecond = perSecond
+        options.burst = burst
+        options.maximumWait = wait
+        return options
+    }
+
+    @Test("A refusal is retried when its time has come, any method, and takes nothing from the retry budget")
+    func retriedRefusal() async throws {
+        let harness = GateHarness {
+            $0.rate = Self.rate(1, 1)
+        } retry: {
+            $0.budget?.ratio = 0
+            $0.budget?.perSecond = 0
+        }
+        harness.stub.on(nil, "/x", always: .respond(.ok))
+        _ = try await harness.call()
+        let task = Task { try await harness.call(method: .post) }
+        let response = try await harness.finish(task).get()
+        #expect(response.status == .ok)
+        #expect(response.attempts == 2)
+        #expect(response.requestsSent == 1)
+        // At least the time that the gate said, and at most the backoff's 50 ms or a tenth more.
+        #expect(harness.time >= .seconds(1))
+        #expect(harness.time <= .milliseconds(1100))
+        #expect(
+            harness.events.texts == [
+                "refused rate waitTooLong attempt 1", "retries after rateLimited, 0 left",
+            ])
+        #expect(harness.paths.count == 2)
+    }
+
+    @Test("A refusal is not retried if its time is beyond the deadline or retry.maximumRetryAfter")
+    func noTime() async throws {
+        let harness = GateHarness {
+            $0.rate = Self.rate(0.01, 1)
+        } retry: {
+            $0.maximumRetryAfter = .seconds(30)
+        }
+        harness.stub.on(.get, "/x", always: .respond(.ok))
+        _ = try await harness.call()
+        let tooLong = try #require(try await harness.error())
+        #expect(tooLong.retryAfter == .seconds(100))
+        #expect(harness.events.texts.last?.hasPrefix("gives up after rateLimited: retryAfterTooLong") == true)
+        _ = try await harness.error(deadline: .seconds(20)) { $0.retry.maximumRetryAfter = .seconds(200) }
+        #expect(harness.events.texts.last?.hasPrefix("gives up after rateLimited: deadline") == true)
+        #expect(harness.clock.sleeperCount == 0)
+    }
+
+    @Test("A refusal without a time is not retried")
+    func withoutTime() async throws {
+        let harness = GateHarness {
+            $0.concurrency = ConcurrencyOptions()
+            $0.concurrency?.limit = .fixed(1)
+            $0.concurrency?.maximumWait = .zero
+        } retry: {
+            $0.maximumAttempts = 3
+        }
+        let gate = Gate()
+        harness.stub.on(.get, "/x", always: .respond(.ok).held(by: gate))
+        let first = try await harness.start()
+        let error = try #require(try await harness.error())
+        #expect(error.code == .concurrencyLimited)
+        #expect(error.retryAfter == nil)
+        #expect(error.attempts == 1)
+        #expect(harness.events.texts.last?.hasPrefix("gives up after concurrencyLimited: notRetryable") == true)
+        gate.open()
+        _ = try await first.value
+    }
+
+    @Test("Each retry and each redirect passes the gates again")
+    func again() async throws {
+        let harness = GateHarness(
+            { $0.rate = Self.rate(1, 3) },
+            retry: {
+                $0.maximumAttempts = 2
+                $0.maximumRetryAfter = .zero
+            }, redirect: RedirectOptions())
+        harness.stub.on(
+            .get, "/a", inOrder: [.respond(.serviceUnavailable), .respond(.found, fields: [.location: "/b"])])
+        harness.stub.on(.get, "/b", always: .respond(.found, fields: [.location: "/c"]))
+        harness.stub.on(.get, "/c", always: .respond(.ok))
+        let task = Task { try await harness.call("/a") }
+        let error = await #expect(throws: ServiceError.self) { try await harness.finish(task).get() }
+        // Three tokens: the first attempt, its retry, and the first redirect's. The second redirect is refused.
+        #expect(harness.paths == ["/a", "/a", "/b"])
+        #expect(error?.code == .rateLimited)
+        // The call got further than this hop.
+        #expect(error?.progress == .responseStarted)
+        #expect(try harness.snapshot().inFlight == 0)
+    }
+
+    @Test("The breaker opens after failures, refuses at once, and its refusal is retried if the wait fits")
+    func breaker() async throws {
+        let harness = GateHarness {
+            $0.breaker = BreakerOptions()
+            $0.breaker?.minimumAttempts = 4
+            $0.breaker?.probes = 1
+        }
+        harness.stub.on(
+            .get, "/x",
+            inOrder: Array(repeating: StubAnswer.respond(.internalServerError), count: 4) + [.respond(.ok)],
+            repeatsLast: true)
+        for _ in 0..<4 { _ = try await harness.call() }
+        #expect(try harness.snapshot().breaker.state == .open)
+        let error = try #require(try await harness.error())
+        #expect(error.code == .circuitOpen)
+        #expect(error.progress == .neverSent)
+        let left = try #require(error.retryAfter)
+        #expect(left >= .seconds(4) && left <= .seconds(6))
+        #expect(try harness.snapshot().breaker.openFor == left)
+        #expect(harness.paths.count == 4)
+        // A call with retries comes back as a probe, which closes the breaker.
+        let task = Task { try await harness.call { $0.retry.maximumAttempts = 3 } }
+        let response = try await harness.finish(task).get()
+        #expect(response.status == .ok)
+        #expect(harness.time >= left)
+        #expect(try harness.snapshot().breaker.state == .closed)
+        #expect(
+            harness.events.texts.filter { $0.hasPrefix("breaker") } == [
+                "breaker closed → open", "breaker open → halfOpen", "breaker halfOpen → closed",
+            ])
+    }
+
+    @Test("isolate refuses without a time, and reset lets attempts go again")
+    func byHand() async throws {
+        let harness = GateHarness {
+            $0.breaker = BreakerOptions()
+            $0.sharesRetryAfter = true
+        }
+        harness.stub.on(.get, "/x", always: .respond(.ok))
+        harness.stub.on(.get, "/busy", always: .respond(.serviceUnavailable, fields: [.retryAfter: "9"]))
+        let observers = CallObservers(budgets: harness.budgets, clock: harness.clock)
+        let scope = PolicyScope(origin: try GateHarness.origin())
+        harness.gates.isolate(scope, observers)
+        let error = try #require(try await harness.error())
+        #expect(error.code == .circuitOpen)
+        #expect(error.refusal?.reason == .isolated)
+        #expect(error.retryAfter == nil)
+        harness.gates.reset(scope, observers)
+        _ = try await harness.call("/busy")
+        #expect(try await harness.error()?.code == .rateLimited)
+        harness.gates.reset(scope, observers)
+        let response = try await harness.call()
+        #expect(response.status == .ok)
+    }
+
+    @Test("Clients with other knobs share the scope's state")
+    func sharedState() async throws {
+        let harness = GateHarness { $0.rate = Self.rate(1, 2) }
+        let other = GateHarness({ $0.sharesRetryAfter = true }, sharing: harness)
+        let off = GateHarness({ _ in }, sharing: harness)
+        for each in [harness, other, off] {
+            each.stub.on(.get, "/x", always: .respond(.ok))
+            each.stub.on(.get, "/busy", always: .respond(.tooManyRequests, fields: [.retryAfter: "3"]))
+        }
+        _ = try await other.call("/busy")
+        #expect(try await harness.error()?.refusal?.reason == .closedByService)
+        #expect(try await other.error()?.refusal?.reason == .closedByService)
+        // A client whose gates are off does not look at them, and is not counted.
+        let response = try await off.call()
+        #expect(response.status == .ok)
+        #expect(try harness.snapshot().admitted == 1)
+    }
+}
