@@ -39,6 +39,8 @@ struct AttemptQueue {
     private var normal = Ends()
     private var critical = Ends()
 
+    var isEmpty: Bool { indices.isEmpty }
+
     var count: Int { sheddable.count + normal.count + critical.count }
 
     /// How many attempts with this or a higher priority wait.
@@ -52,14 +54,16 @@ struct AttemptQueue {
 
     /// The attempt that is served next: the oldest of the highest priority.
     var first: Waiting? {
-        for ends in [critical, normal, sheddable] where ends.first != Self.none { return places[ends.first].waiting }
-        return nil
+        let index =
+            critical.count > 0 ? critical.first : normal.count > 0 ? normal.first : sheddable.first
+        return index == Self.none ? nil : places[index].waiting
     }
 
     /// The attempt that is served last: the newest of the lowest priority.
     var last: Waiting? {
-        for ends in [sheddable, normal, critical] where ends.last != Self.none { return places[ends.last].waiting }
-        return nil
+        let index =
+            sheddable.count > 0 ? sheddable.last : normal.count > 0 ? normal.last : critical.last
+        return index == Self.none ? nil : places[index].waiting
     }
 
     /// Adds an attempt behind the others with its priority. A ticket that waits already is not added again.
