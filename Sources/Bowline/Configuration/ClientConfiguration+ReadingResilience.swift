@@ -54,7 +54,9 @@
         private static var delay: ConfigurationKnob {
             .custom("resilience.hedging.delay") { configuration, found in
                 let delay: HedgingOptions.Delay
-                if let share = try found.percentile() { delay = .percentile(share) } else {
+                if let share = try found.percentile() {
+                    delay = .percentile(share)
+                } else {
                     delay = .after(try found.duration())
                 }
                 configuration.change(\.hedging) { $0.delay = delay }

@@ -186,7 +186,8 @@ extension ClientConfiguration: CustomStringConvertible, CustomReflectable {
         return Mirror(
             self,
             children: [
-                "timeouts": timeouts, "retry": retry, "resilience": resilience, "redirect": redirect, "decompression": decompression,
+                "timeouts": timeouts, "retry": retry, "resilience": resilience, "redirect": redirect,
+                "decompression": decompression,
                 "makesIdempotencyKeys": makesIdempotencyKeys, "authentication": authentication as Any,
                 "authenticatedOrigins": authenticatedOrigins, "pool": pool, "connection": connection,
                 "http2": http2, "tls": tls, "proxy": proxy,

@@ -63,7 +63,7 @@ package final class CallExecutor: RequestHandler {
                     until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .admitRetry:
-                admission = await admitRetry(call.request, context, attempt: call.attempt(after: outcome))
+                admission = await admit(call.request, context, attempt: call.attempt(after: outcome))
                 if admission?.isDrained ?? false {
                     admission = nil
                     refundRetry(of: call.request, after: outcome, withdrawnAt: call.decidedAt)
@@ -86,15 +86,6 @@ package final class CallExecutor: RequestHandler {
     }
 
     // MARK: Steps
-
-    /// Leads a retry through the gates.
-    private func admitRetry(
-        _ request: ServiceRequest, _ context: RequestContext, attempt: Int
-    ) async -> AttemptGate.Held? {
-        var context = context
-        context.attempt = attempt
-        return await attempts.admit(request, context)
-    }
 
     /// Discards the response that another attempt replaces. Its connection is then free, or closed.
     private func discardReplaced(_ outcome: AttemptOutcome, _ admission: AttemptGate.Held? = nil) throws {
@@ -219,6 +210,16 @@ package final class CallExecutor: RequestHandler {
             outcome.discard()
             throw error
         }
+    }
+
+    /// Leads a retry through the gates. nil: there are none.
+    private func admit(
+        _ request: ServiceRequest, _ context: RequestContext, attempt: Int
+    ) async -> AttemptGate.Held? {
+        guard plan.gates != nil else { return nil }
+        var context = context
+        context.attempt = attempt
+        return await attempts.admit(request, context)
     }
 
     /// Returns whether the retry is due; false: the client has begun to shut down, or the deadline has passed.

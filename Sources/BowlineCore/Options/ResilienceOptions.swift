@@ -130,7 +130,8 @@ extension ConcurrencyOptions.Limit {
             guard range.contains(minimum), range.contains(maximum), minimum <= initial, initial <= maximum else {
                 return [
                     ConfigurationProblem(
-                        path, "must have 1 ≤ minimum ≤ initial ≤ maximum ≤ 1000000, has \(minimum), \(initial), \(maximum)")
+                        path,
+                        "must have 1 ≤ minimum ≤ initial ≤ maximum ≤ 1000000, has \(minimum), \(initial), \(maximum)")
                 ]
             }
             return []

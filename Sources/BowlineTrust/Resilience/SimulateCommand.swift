@@ -73,7 +73,9 @@ struct SimulateCommand: AsyncParsableCommand {
             let value = result.median(goal.measure)
             let holds = goal.holds(value)
             if !holds { missed += 1 }
-            print("\(holds ? "ok    " : "MISSED") \(goal.scenario), \(goal.client.rawValue): \(goal.text); \(value.short)")
+            print(
+                "\(holds ? "ok    " : "MISSED") \(goal.scenario), \(goal.client.rawValue): \(goal.text); \(value.short)"
+            )
         }
         guard missed == 0 else {
             print("\(missed) goals are missed")

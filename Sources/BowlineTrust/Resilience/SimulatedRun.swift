@@ -18,7 +18,8 @@ struct SimulatedRun {
             let (first, between) = try Self.chain(scenario, client, time, last: service)
             let callers = try (0..<scenario.clients).map { _ in
                 try client.make(
-                    time, baseURL: first.baseURL, transport: first, endpoints: scenario.replicas > 1 ? first.endpoints : [])
+                    time, baseURL: first.baseURL, transport: first,
+                    endpoints: scenario.replicas > 1 ? first.endpoints : [])
             }
             let calls = SimulatedCalls()
             await Self.call(callers, scenario, capacity: service.capacity, calls, time)

@@ -51,8 +51,11 @@ struct SimulationGoal {
                 Double($0.failed) / Double(max($0.calls, 1))
             },
             atMost(2, "amplification", .defaults, "requests for each call during the fault", \.requestsPerCallInFault),
-            atLeast(20, "amplification", .naiveRetries, "requests for each call during the fault", \.requestsPerCallInFault),
-            atMost(2.5, "herd", .standard, "most requests in 100 ms after the fault, relative to the usual", \.peakAfterFault),
+            atLeast(
+                20, "amplification", .naiveRetries, "requests for each call during the fault", \.requestsPerCallInFault),
+            atMost(
+                2.5, "herd", .standard, "most requests in 100 ms after the fault, relative to the usual",
+                \.peakAfterFault),
         ]
     }
 }
