@@ -3,7 +3,7 @@ package import BowlineCore
 /// The balancers of a client and of its derived clients: one for each origin, for the addresses of its host, and one
 /// for each list or sequence of base URLs.
 package final class Balancers: Sendable {
-    /// The number of lists from which on a list is forgotten if no client uses it any more.
+    /// The number of lists and sequences from which on a list is forgotten if no client uses it any more.
     static let usualLists = 64
 
     /// A list of endpoints, or a sequence of lists.
@@ -18,11 +18,10 @@ package final class Balancers: Sendable {
         var order: [ListKey] = []
         var isClosed = false
 
-        /// Removes the oldest list that no client uses. Lists that clients use stay, so that ``Balancers/close()`` ends
-        /// their readers.
+        /// Removes the oldest list that no client uses. Sequences stay, because they can be read only once.
         mutating func forgetOne() {
             for (place, key) in order.enumerated() {
-                guard var list = balancers.removeValue(forKey: key) else { continue }
+                guard case .fixed = key, var list = balancers.removeValue(forKey: key) else { continue }
                 if isKnownUniquelyReferenced(&list) {
                     order.remove(at: place)
                     return

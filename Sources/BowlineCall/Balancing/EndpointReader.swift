@@ -2,6 +2,9 @@ internal import BowlineCore
 
 /// Reads a sequence of endpoint lists in a task of its own. Ends when it is stopped or released.
 final class EndpointReader: Sendable {
+    /// Another client reads the sequence.
+    struct AlreadyRead: Error {}
+
     /// What the sequence gave.
     enum Reading: Sendable {
         case list([ServiceEndpoint])
@@ -23,10 +26,11 @@ final class EndpointReader: Sendable {
         stop()
     }
 
-    /// Begins to read. Does nothing if it has begun before, or was stopped.
+    /// Begins to read. Does nothing if it was stopped. Call it once.
     ///
     /// - Parameter deliver: Called with each list, and with the end of the sequence. Not called after ``stop()``.
     func start(_ updates: EndpointUpdates, _ deliver: @escaping @Sendable (Reading) -> Void) {
+        guard updates.claim() else { return deliver(.failed(AlreadyRead())) }
         state.withLock { state in
             guard case .ready = state else { return }
             let give = { @Sendable [weak self] (reading: Reading) in

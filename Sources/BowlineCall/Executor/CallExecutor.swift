@@ -74,7 +74,9 @@ package final class CallExecutor: RequestHandler {
             case .follow(let origin):
                 try discardReplaced(outcome)
                 context.beginHop(from: origin)
-                if let endpoint = call.endpointOfHop { context.call.visitedEndpoints.redirected(to: endpoint) }
+                if plan.balancing != nil, let target = call.followed.last, target != call.request.url {
+                    context.call.visitedEndpoints.redirected(to: target)
+                }
                 fillBudget(by: call.request, context)
                 step = call.hopBegan()
             case .refuse(let refusal):

@@ -77,9 +77,6 @@ struct CallStateMachine: ~Copyable {
     private var hopRequest: ServiceRequest
     /// The URLs of the redirects that were followed.
     private(set) var followed: [ServiceURL] = []
-    /// The URL that the redirect to this hop leads to, if it is the URL of a balancer's endpoint. The hop's request has
-    /// the URL that the caller would use. nil: the hop does not begin at an endpoint.
-    private(set) var endpointOfHop: ServiceURL?
     /// The number of the attempt in this hop, as users see it. The first number is 1, or the number that middleware has
     /// set.
     private(set) var attempt: Int
@@ -310,11 +307,8 @@ struct CallStateMachine: ~Copyable {
             case .refuse(let refusal): return end(.refuse(refusal))
             case .follow(let next):
                 beginHop(next)
-                endpointOfHop = nil
-                if let target = next.url, let named = circumstances.namedURL(for: target) {
-                    endpointOfHop = target
-                    hopRequest.url = named
-                }
+                // The hop's request has the URL that the caller would use. ``followed`` has the endpoint's.
+                if let named = next.url.flatMap(circumstances.namedURL) { hopRequest.url = named }
                 return .follow(from: url.origin)
             }
         case .failed(var error, let isOwn):

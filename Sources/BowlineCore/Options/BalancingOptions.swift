@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// How attempts are distributed over the addresses of a host, or over several base URLs (*endpoints*).
 ///
 /// For each attempt, two endpoints are drawn at random, and the one with the smaller product of latency and attempts in
@@ -119,7 +121,14 @@ public final class EndpointUpdates: Sendable {
     /// Reads the sequence, and calls `update` with each list. Returns when the sequence ends.
     package let read: @Sendable (_ update: @Sendable ([ServiceEndpoint]) -> Void) async throws -> Void
 
-    /// Makes the source of a sequence. The sequence is read once, by the first client that uses it.
+    private let isClaimed = Atomic(false)
+
+    /// Returns true once: for the client that reads the sequence. A sequence such as `AsyncStream` traps if two tasks
+    /// read it.
+    package func claim() -> Bool { !isClaimed.exchange(true, ordering: .relaxed) }
+
+    /// Makes the source of a sequence. The sequence is read once, by the first client that uses it. For another client,
+    /// which has no part in that client's connections, the sequence has failed: it gets no endpoint.
     public init<Lists: AsyncSequence & Sendable>(_ lists: Lists) where Lists.Element == [ServiceEndpoint] {
         read = { update in
             for try await list in lists { update(list) }

@@ -237,6 +237,23 @@ struct EndpointUpdatesTests {
         #expect(fed.harness.recorded.all == [])
     }
 
+    @Test("A second client cannot read the same sequence: it gets no endpoint, and the first goes on")
+    func readTwice() async throws {
+        let (stream, lists) = AsyncStream<[ServiceEndpoint]>.makeStream()
+        let updates = EndpointUpdates(stream)
+        let (first, second) = (try BalancingHarness(.updates(updates)), try BalancingHarness(.updates(updates)))
+        first.stub.on(.get, "/users", always: .respond())
+        lists.yield([ServiceEndpoint("http://a.example")])
+        _ = try await first.get()
+        let error = await serviceError { try await second.get() }
+        #expect(error?.code == .noEndpoint)
+        #expect(second.recorded.all == ["api.example: failed AlreadyRead"])
+        lists.yield([ServiceEndpoint("http://b.example")])
+        try await eventually("the second list") { first.recorded.all.count == 2 }
+        _ = try await first.get()
+        #expect(first.sent == ["http://a.example/users", "http://b.example/users"])
+    }
+
     @Test("When the client is released, the sequence is no longer read")
     func released() async throws {
         let stopped = Gate()
