@@ -15,6 +15,7 @@ SPEED_FLAGS ?=
 LEDGER_FLAGS ?= --requests 1000000
 SIMULATION_FLAGS ?= --seeds 100000
 SEED ?=
+SIMULATE_FLAGS ?=
 BENCH_FLAGS ?=
 FAULTS_FLAGS ?=
 FUZZ_FLAGS ?=
@@ -23,7 +24,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.2 --limit-allocations 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client
+.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -137,6 +138,14 @@ ledger: ## Compare the outcomes of a million requests, some through proxies, wit
 	@Scripts/install-dependencies --with-servers
 	$(SWIFT) build -c release --product bowline-trust
 	@Scripts/ledger $(LEDGER_FLAGS) $(if $(SEED),--seed $(SEED))
+
+fleet: ## Run the example FleetLimit: four processes keep one quota, while the store is killed and comes back
+	@Scripts/install-dependencies --with-examples
+	$(SWIFT) run --package-path Examples FleetLimit
+
+simulate: dependencies ## Simulate services that are slow, overloaded or down, with several kinds of clients (SIMULATE_FLAGS="--seeds 100", --write)
+	$(SWIFT) build -c release --product bowline-trust
+	@Scripts/simulate $(SIMULATE_FLAGS)
 
 simulate-client: dependencies ## Simulate the whole client on virtual time with 100,000 seeds, then all orders of events (SEED=n prints one; SIMULATION_FLAGS)
 	@SWIFT=$(SWIFT) Scripts/simulate-client $(if $(SEED),--seed $(SEED),$(SIMULATION_FLAGS))
