@@ -27,6 +27,7 @@ let serviceContext = Target.Dependency.product(name: "ServiceContextModule", pac
 let configuration = Target.Dependency.product(
     name: "Configuration", package: "swift-configuration", condition: .when(traits: ["Configuration"]))
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let nioConcurrency = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
@@ -96,7 +97,9 @@ let package = Package(
         ),
         .target(
             name: "BowlineTesting",
-            dependencies: ["BowlineCore", "BowlinePlatform", nioCore, nioPosix, nioSSL, nioHTTP2, nioHPACK],
+            dependencies: [
+                "BowlineCore", "BowlinePlatform", nioConcurrency, nioCore, nioPosix, nioSSL, nioHTTP2, nioHPACK,
+            ],
             swiftSettings: strict
         ),
         .executableTarget(

@@ -268,10 +268,29 @@ def sleeps(root):
             for match in _SLEEP.finditer(line):
                 receiver = match.group("receiver").strip(" .")
                 declares = re.search(r"\bfunc\s+$", line[: match.start()])
-                if declares or re.fullmatch(r"\w*([cC]lock|[cC]ontext|base)[?!]?", receiver):
+                if declares or re.fullmatch(r"\w*([cC]lock|[cC]ontext|base|[tT]ime)[?!]?", receiver):
                     continue
                 found.append(Violation(path.relative_to(root), number, "a test sleeps in real time",
                                        "await the event itself, or sleep on an injected test clock"))
+    return found
+
+
+# A task that does not inherit the executor leaves the thread of virtual time. These files make tasks that must leave it,
+# or define the ways to inherit it.
+_OWN_TASK = re.compile(r"(?<!-> )\bTask(?:<[^>]*>)?(?:\.detached)?\s*(?:\(\s*priority\s*:[^)]*\)\s*)?\{|\bTask\.detached\b")
+_OWN_TASK_MODULES = ["BowlineCore", "BowlineCall", "Bowline", "BowlineTransport"]
+_OWN_TASK_FILES = ["FileDownload.swift", "SingletonLoops.swift", "InheritedExecutor.swift"]
+
+
+def own_tasks(root):
+    found = []
+    for path in swift_files(root, [f"Sources/{module}" for module in _OWN_TASK_MODULES]):
+        if path.name in _OWN_TASK_FILES:
+            continue
+        for number, line in enumerate(code_only(read(path)).split("\n"), start=1):
+            if _OWN_TASK.search(line):
+                found.append(Violation(path.relative_to(root), number, "a task that leaves the thread of virtual time",
+                                       "make it with Task.inheriting or Task.detachedInheriting"))
     return found
 
 
@@ -521,6 +540,7 @@ RULES = [
     ("no traps in Sources", traps),
     ("safety notes", safety_notes),
     ("no sleeping tests", sleeps),
+    ("tasks that inherit the executor", own_tasks),
     ("no left-overs", left_overs),
     ("nothing newer than Swift 6.2", newer_swift),
     ("no machine paths", machine_paths),

@@ -22,7 +22,7 @@ extension ClientLifecycle {
                 let drain = decision == .joinEarlier ? shared.takeDrainWaiter() : nil
                 return (task, drain, [WaiterTable<Void>.Continuation]())
             }
-            let task = Task { await self.run(began: began) }
+            let task = Task.inheriting { await self.run(began: began) }
             shared.shutdown = task
             return (task, nil, shared.sleepers.removeAll())
         }

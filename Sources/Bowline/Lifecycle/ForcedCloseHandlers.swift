@@ -21,15 +21,20 @@ struct ForcedCloseHandlers {
         handlers[number] = nil
     }
 
-    /// Removes and returns the handlers of the calls that are outside the transport.
+    /// Removes and returns the handlers of the calls that are outside the transport, in the order in which they were
+    /// added.
     mutating func removeThoseOutsideTransport() -> [Handler] {
         let chosen = handlers.filter { !$0.value.call.isInTransport }
         for number in chosen.keys { handlers[number] = nil }
-        return chosen.values.map(\.handler)
+        return Self.inOrder(chosen)
     }
 
     mutating func removeAll() -> [Handler] {
         defer { handlers = [:] }
-        return handlers.values.map(\.handler)
+        return Self.inOrder(handlers)
+    }
+
+    private static func inOrder(_ handlers: [Int: (call: CallRecord, handler: Handler)]) -> [Handler] {
+        handlers.sorted { $0.key < $1.key }.map(\.value.handler)
     }
 }

@@ -8,7 +8,8 @@ struct ProgressSubscribers {
     private var subscribers: [Int: Subscriber] = [:]
     private var numbersMade = 0
 
-    var all: [Subscriber] { Array(subscribers.values) }
+    /// In the order in which they were added.
+    var all: [Subscriber] { subscribers.sorted { $0.key < $1.key }.map(\.value) }
 
     /// Adds a subscriber. Returns its number for ``remove(_:)``.
     mutating func add(_ subscriber: Subscriber) -> Int {

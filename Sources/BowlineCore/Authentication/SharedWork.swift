@@ -23,7 +23,7 @@ package final class SharedWork<Value: Sendable>: Sendable {
 
     /// Starts the work. Call it once.
     package func start(_ work: @escaping @Sendable () async throws -> Value) {
-        let task = Task {
+        let task = Task.inheriting {
             do {
                 self.end(.success(try await work()))
             } catch {
@@ -68,7 +68,7 @@ package final class SharedWork<Value: Sendable>: Sendable {
     package var result: Result<Value, any Error>? { state.withLock { $0.result } }
 
     private func setTimer(for number: Int, _ limit: MonotonicInstant, _ clock: any ServiceClock) {
-        let timer = Task {
+        let timer = Task.inheriting {
             guard (try? await clock.sleep(until: limit, tolerance: nil)) != nil else { return }
             self.give(.failure(LimitPassed()), to: number)
         }
@@ -97,7 +97,8 @@ package final class SharedWork<Value: Sendable>: Sendable {
             defer { state.timers = [:] }
             return (state.waiters.removeAll(), state.timers)
         }
-        for timer in timers.values { timer.cancel() }
+        // In the order of the waiters, so that the same run of virtual time always has the same order.
+        for timer in timers.sorted(by: { $0.key < $1.key }) { timer.value.cancel() }
         for waiter in waiters { waiter.resume(with: result) }
     }
 }

@@ -99,7 +99,7 @@ package final class OneShotBody: Sendable {
     }
 
     private func startPull(_ number: Int) {
-        let pull = Task {
+        let pull = Task.inheriting { [self] in
             do {
                 var chunk = try await source.next()
                 while let empty = chunk, empty.readableBytes == 0 { chunk = try await source.next() }

@@ -103,7 +103,7 @@ struct StubExchange: Sendable {
     ) async throws -> Value {
         let outcome = StubOutcome<Value>()
         let shared = SharedWork<Void>()
-        let task = Task { [clock = context.clock] in
+        let task = Task.inheriting { [clock = context.clock] in
             do {
                 let value = try await work()
                 outcome.note(.success(value), at: clock.now)
@@ -161,6 +161,7 @@ struct StubExchange: Sendable {
 
     private func isOwn(_ clock: any ServiceClock) -> Bool {
         if let clock = clock as? TestClock, let own = context.clock as? TestClock { return clock === own }
+        if let clock = clock as? VirtualClock, let own = context.clock as? VirtualClock { return clock === own }
         return clock is MonotonicClock && context.clock is MonotonicClock
     }
 }
@@ -217,7 +218,7 @@ final class StubWaits: Sendable {
         let ends = state.withLock { state in
             state.isClosed = true
             defer { state.ends = [:] }
-            return Array(state.ends.values)
+            return state.ends.sorted { $0.key < $1.key }.map(\.value)
         }
         for end in ends { end() }
     }

@@ -140,7 +140,7 @@ public final class StubTransport: ServiceTransport {
         let isSent = answer?.readsBody ?? false
         if isSent {
             do {
-                (call.body, call.trailers) = try await read(request, exchange)
+                (call.body, call.trailers) = try await Self.read(request, exchange)
             } catch {
                 record(call)
                 throw error
@@ -180,14 +180,14 @@ public final class StubTransport: ServiceTransport {
     }
 
     /// Reads the request's body. Applies the limits if the body is a sequence or a closure makes its trailers.
-    private func read(_ request: ServiceRequest, _ exchange: StubExchange) async throws -> (ByteBuffer, HTTPFields?) {
+    static func read(_ request: ServiceRequest, _ exchange: StubExchange) async throws -> (ByteBuffer, HTTPFields?) {
         let (body, onProgress) = (request.body, request.ownOptions?.value.onUploadProgress)
         guard body.isSequence || body.makeTrailers != nil else {
-            return try await Self.read(body, onProgress: onProgress)
+            return try await read(body, onProgress: onProgress)
         }
         exchange.context.call.enter(.sending, attempt: exchange.context.attempt)
         return try await exchange.run(until: exchange.headLimit(), .sendingBody) {
-            try await Self.read(body, onProgress: onProgress)
+            try await read(body, onProgress: onProgress)
         }
     }
 

@@ -1,4 +1,8 @@
+internal import BowlineCore
+
 /// Waits until `condition` is true. Evaluates it every millisecond.
+///
+/// In `withVirtualTime`, the milliseconds and the timeout are virtual.
 ///
 /// Use it for facts that produce no event, such as the number of open file descriptors. Where an awaiting function
 /// exists (``Gate/wait()``, ``LoopbackServer/waitForOpenConnections(count:timeout:file:line:)``), use that function
@@ -20,12 +24,14 @@ public func eventually(
     isolation: isolated (any Actor)? = #isolation,
     _ condition: () async throws -> Bool
 ) async throws {
-    let start = ContinuousClock.now
+    let loop = VirtualTimeLoop.current
+    let clock: any ServiceClock = loop.map { VirtualClock($0) } ?? MonotonicClock()
+    let end = clock.now.advanced(by: timeout)
     while true {
         if try await condition() { return }
-        guard ContinuousClock.now - start < timeout else {
+        guard clock.now < end else {
             throw WaitTimeout(awaited: awaited, found: "otherwise", timeout: timeout, location: "\(file):\(line)")
         }
-        try await Task.sleep(for: .milliseconds(1))
+        try await clock.sleep(until: clock.now.advanced(by: .milliseconds(1)), tolerance: nil)
     }
 }

@@ -42,6 +42,9 @@ public final class Gate: Sendable {
     public func wait() async throws {
         state.withLock { $0.waiting += 1 }
         defer { state.withLock { $0.waiting -= 1 } }
+        let loop = VirtualTimeLoop.current
+        let wait = loop?.waitBegan("a gate that is closed")
+        defer { if let wait { loop?.waitEnded(wait) } }
         try await state.wait { $0.isOpen ? () : nil }
     }
 

@@ -69,8 +69,10 @@ final class Waitable<State: Sendable>: Sendable {
         until condition: @escaping @Sendable (State) -> Bool
     ) async throws {
         let token = Token()
-        let timer = Task { [weak self] in
-            try await Task.sleep(for: timeout)
+        // In virtual time the timeout is virtual too.
+        let clock: any ServiceClock = VirtualTimeLoop.current.map { VirtualClock($0) } ?? MonotonicClock()
+        let timer = Task.inheriting { [weak self] in
+            try await clock.sleep(until: clock.now.advanced(by: timeout), tolerance: nil)
             self?.fail(token, with: TimeIsUp())
         }
         defer { timer.cancel() }

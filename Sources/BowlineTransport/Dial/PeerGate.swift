@@ -44,7 +44,7 @@ final class PeerGate: ChannelDuplexHandler, @unchecked Sendable {
     ) {
         isHolding = holdsBytes
         self.completion = completion
-        task = Task {
+        task = Task.inheriting {
             do {
                 try await verification.verify(presented)
                 loop.execute { self.answered(.success(())) }

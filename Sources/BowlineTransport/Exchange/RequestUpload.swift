@@ -40,7 +40,7 @@ final class RequestUpload: Sendable {
 
     /// Starts the task that waits at the gate. The caller's task calls this once.
     func start(_ exchange: Exchange) {
-        let task = Task { await run(exchange) }
+        let task = Task.inheriting { await self.run(exchange) }
         let isStopped = state.withLock { state -> Bool in
             state.task = task
             if case .stopped = state.gate { return true }

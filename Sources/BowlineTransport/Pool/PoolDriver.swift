@@ -198,7 +198,7 @@ final class PoolDriver: Sendable {
         case .schedule(let wakeUp):
             // Detached, so that the sleep does not keep the task-local values of the request that started it. The task
             // keeps the driver alive, but not the pool; the pool's `deinit` cancels the task.
-            let task = Task.detached { [self] in
+            let task = Task.detachedInheriting { [self] in
                 try? await clock.sleep(until: wakeUp.at, tolerance: nil)
                 if Task.isCancelled { return }
                 perform { $0.timerFired(wakeUp.id, now: $1) }

@@ -25,7 +25,7 @@ struct LoopTimer: Sendable {
             let scheduled = eventLoop.scheduleTask(deadline: deadline, action)
             return Cancellation { scheduled.cancel() }
         }
-        let task = Task { [eventLoop, clock] in
+        let task = Task.inheriting { [eventLoop, clock] in
             do { try await clock.sleep(until: instant, tolerance: nil) } catch { return }
             eventLoop.execute(action)
         }

@@ -16,7 +16,8 @@ struct DocumentedSnippetTests {
 
     /// Pages whose snippets are in several files.
     private static let parts = [
-        "Cookbook": ["Reading", "Sending", "Middleware", "Metrics", "Shutdown", "Testing"]
+        "Cookbook": ["Reading", "Sending", "Middleware", "Metrics", "Shutdown", "Testing"],
+        "Testing": ["", "VirtualTime"],
     ]
 
     @Test("Every Swift snippet of a page is compiled, with the imports that the page shows", arguments: pages)

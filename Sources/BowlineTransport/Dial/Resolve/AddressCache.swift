@@ -93,7 +93,7 @@ final class AddressCache: Sendable {
 
     private func start(_ lookUp: Machine.LookUpID, _ query: NameQuery) {
         // Detached: the task-local values of a request are not the resolver's business.
-        let task = Task.detached { await self.run(lookUp, query) }
+        let task = Task.detachedInheriting { await self.run(lookUp, query) }
         let isRunning = state.withLock { state in
             let isRunning = state.machine.isRunning(lookUp, of: query)
             if isRunning { state.tasks[lookUp] = task }

@@ -39,7 +39,7 @@ final class ResolveStep: @unchecked Sendable {
         }
         tasks.append(
             // Detached: the task-local values of a request are not the resolver's business.
-            Task.detached { [host, cache, eventLoop] in
+            Task.detachedInheriting { [host, cache, eventLoop] in
                 let answer: Answer
                 do {
                     answer = .success(try await cache.resolve(host, family))
