@@ -160,7 +160,9 @@ final class LimitSimulation {
         attempts[index].began = now
         let deadline = attempts[index].deadline ?? .infinity
         events.insert(.timedOut(index), at: min(now + load.timeout, deadline))
-        if random.nextDouble() < service.refusedShare(now) || busy >= service.workers(now) && waiting.count >= service.queue {
+        if random.nextDouble() < service.refusedShare(now)
+            || busy >= service.workers(now) && waiting.count >= service.queue
+        {
             events.insert(.answered(index, isRefused: true), at: now + Self.roundTrip)
         } else if busy < service.workers(now) {
             serve(index)

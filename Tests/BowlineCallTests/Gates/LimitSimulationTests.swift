@@ -126,7 +126,9 @@ struct LimitSimulationTests {
         }
     }
 
-    @Test("A share of refusals that does not depend on the limit does not lower it for good", arguments: [0.01, 0.05, 0.5])
+    @Test(
+        "A share of refusals that does not depend on the limit does not lower it for good",
+        arguments: [0.01, 0.05, 0.5])
     func constantShare(share: Double) {
         for seed in Self.seeds {
             var service = Self.service(.max)

@@ -245,7 +245,9 @@ struct TokenSupplyTests {
             made.formUnion(walk.supply.transitions)
         }
         // Inputs that change nothing because their number is old are no transitions.
-        let real = made.filter { $0.state != $0.next || ["take", "withdrawn"].contains($0.input) || $0.result == "yes" }
+        let real = made.filter {
+            $0.state != $0.next || ["take", "withdrawn"].contains($0.input) || $0.result == "yes"
+        }
         let documented = try DocumentedTransition.expandedRows(of: "TokenSupplyStateMachine.swift")
         #expect(real.subtracting(documented) == [])
         #expect(documented.subtracting(made) == [])
