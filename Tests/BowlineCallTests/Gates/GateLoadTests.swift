@@ -35,16 +35,17 @@ struct GateLoadTests {
                 road.gates = CallPlan.Gates(gates, options)
             }
             let stub = StubTransport()
-            stub.on(.get, "/x") { _ in answer(time) }
+            stub.on(.get, "/x") { _ in Self.answer(time) }
             let next = try road.over(stub)
-            let (cancelled, late) = (Guarded(0), Guarded(0))
+            let cancelled = Guarded(0)
+            let late = Guarded(0)
             let ended = try await withThrowingTaskGroup(of: Void.self) { group in
                 var ended = 0
                 for number in 0..<calls {
                     try await time.sleep(for: .microseconds(Int(1000 * time.random())))
                     if number % 500 == 0 { store.behaviour = number % 1000 == 0 ? .gives : .fails }
                     group.addTask {
-                        let request = try request(number)
+                        let request = try Self.request(number)
                         let deadline = Deadline(time.now.advanced(by: .seconds(3)))
                         let context = RequestContext(
                             deadline: deadline, timeouts: Timeouts(),
