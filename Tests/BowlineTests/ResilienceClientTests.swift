@@ -7,7 +7,7 @@ struct ResilienceClientTests {
     private let clock = TestClock()
     private let stub = StubTransport()
 
-    private func client(_ configure: (inout ClientConfiguration) -> Void) throws -> ServiceClient {
+    private func makeClient(_ configure: (inout ClientConfiguration) -> Void) throws -> ServiceClient {
         try ServiceClient(baseURL: "http://example.com", transport: stub) {
             $0.clock = clock
             $0.random = { 0.5 }
@@ -34,7 +34,7 @@ struct ResilienceClientTests {
 
     @Test("During a drain, the first attempts of admitted calls go on waiting for the gates")
     func drainWaits() async throws {
-        let client = try client(Self.one)
+        let client = try makeClient(Self.one)
         let gate = Gate()
         stub.on(.get, "/{n}", always: .respond(.ok).held(by: gate))
         async let first = client.get("1")
@@ -53,7 +53,7 @@ struct ResilienceClientTests {
 
     @Test("A drain ends a retry that waits for a gate; the caller gets the outcome before the retry, with its body")
     func drainEndsRetry() async throws {
-        let client = try client {
+        let client = try makeClient {
             $0.retry.maximumAttempts = 3
             $0.retry.baseDelay = .zero
             $0.resilience.rate = RateOptions()
@@ -77,7 +77,7 @@ struct ResilienceClientTests {
         "A shutdown's deadline ends an attempt that waits for a gate, with the exact progress",
         arguments: [true, false])
     func forced(isQueued: Bool) async throws {
-        let client = try client { configuration in
+        let client = try makeClient { configuration in
             if isQueued { return Self.one(&configuration) }
             configuration.resilience.rate = RateOptions()
             configuration.resilience.rate?.perSecond = 0.01
@@ -104,7 +104,7 @@ struct ResilienceClientTests {
 
     @Test("A client without gates knows no scope")
     func off() async throws {
-        let client = try client { _ in }
+        let client = try makeClient { _ in }
         stub.on(.get, "/x", always: .respond(.ok))
         _ = try await client.get("x")
         #expect(client.resilience.snapshot().scopes.isEmpty)
@@ -114,7 +114,7 @@ struct ResilienceClientTests {
 
     @Test("isolate and reset work on the breaker of one scope, for all derived clients")
     func byHand() async throws {
-        let client = try client { $0.resilience = .standard }
+        let client = try makeClient { $0.resilience = .standard }
         let derived = try client.with { $0.timeouts.total = .seconds(5) }
         stub.on(.get, "/x", always: .respond(.ok))
         try derived.resilience.isolate(origin: "http://example.com/path", scope: "search")
@@ -139,7 +139,7 @@ struct ResilienceClientTests {
 
     @Test("A derived client may have other knobs over the same gates")
     func derived() async throws {
-        let client = try client(Self.one)
+        let client = try makeClient(Self.one)
         let wider = try client.with { $0.resilience.concurrency?.limit = .fixed(2) }
         let off = try client.with { $0.resilience = .off }
         let gate = Gate()
@@ -161,7 +161,7 @@ struct ResilienceClientTests {
     @Test("Listeners get refusals, waits and changes of breakers, also those by hand")
     func events() async throws {
         let listener = Listener()
-        let client = try client {
+        let client = try makeClient {
             $0.resilience = .standard
             $0.telemetry.events = [listener]
         }

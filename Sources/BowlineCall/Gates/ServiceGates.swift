@@ -140,7 +140,7 @@ package final class ServiceGates: Sendable {
     ) {
         let question = SharedWork<RateLimitGrant>()
         question.start { try await supply.store.take(ask.count, of: scope, limit: supply.limit) }
-        Task {
+        Task.inheriting {
             let limit = self.clock.now.advanced(by: TokenSupplyStateMachine.patience)
             var grant: RateLimitGrant?
             do {
@@ -168,7 +168,7 @@ package final class ServiceGates: Sendable {
         for timer: TokenSupplyStateMachine.Timer, _ scope: PolicyScope, _ supply: GateSettings.Supply,
         _ settings: GateSettings, _ observers: CallObservers
     ) {
-        Task {
+        Task.inheriting {
             try? await self.clock.sleep(until: timer.ends, tolerance: nil)
             let now = self.clock.now
             var effects = GateEffects()

@@ -1,22 +1,11 @@
 import BowlineCore
-import Foundation
 
 @testable import BowlineCall
 
 /// A rate machine, and the transitions that it has made.
 struct DrivenRate {
-    /// One transition, written like a row of the machine's table.
-    struct Transition: Hashable, CustomStringConvertible {
-        let state: String
-        let input: String
-        let decision: String
-        let next: String
-
-        var description: String { "\(state) | \(input) | \(decision) | \(next)" }
-    }
-
     private(set) var machine = RateStateMachine()
-    private(set) var transitions: Set<Transition> = []
+    private(set) var transitions: Set<DocumentedTransition> = []
 
     mutating func take(
         at now: MonotonicInstant, waitEnds: MonotonicInstant, deadline: MonotonicInstant? = nil, _ rule: RateRule
@@ -60,37 +49,24 @@ struct DrivenRate {
             case nil: "–"
             }
         transitions.insert(
-            Transition(state: state, input: input, decision: decision, next: machine.state(at: now).rawValue))
+            DocumentedTransition(
+                state: state, input: input, result: decision, next: machine.state(at: now).rawValue))
         return result
     }
 }
 
-extension DrivenRate.Transition {
-    /// The rows of the table in the machine's documentation. A row with several decisions or next states stands for as
+extension DocumentedTransition {
+    /// The rows of the table in the documentation of a machine. A row with several results or next states stands for as
     /// many.
-    static func documented() throws -> Set<Self> {
+    static func expandedRows(of file: String) throws -> Set<Self> {
         var found: Set<Self> = []
-        for row in try MachineTable.rows(of: "RateStateMachine") where row[0] != "state" {
-            for decision in row[2].components(separatedBy: ", ") {
-                for next in row[3].components(separatedBy: ", ") {
-                    found.insert(Self(state: row[0], input: row[1], decision: decision, next: next))
+        for cells in try cells(of: file) where cells.count == 4 {
+            for result in cells[2].split(separator: ", ") {
+                for next in cells[3].split(separator: ", ") {
+                    found.insert(Self(state: cells[0], input: cells[1], result: String(result), next: String(next)))
                 }
             }
         }
         return found
-    }
-}
-
-/// The tables in the documentation of the gates' machines.
-enum MachineTable {
-    /// Returns the cells of each row, without the line below the heading.
-    static func rows(of machine: String) throws -> [[String]] {
-        var root = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
-        for _ in 0..<4 { root.deleteLastPathComponent() }
-        let path = "Sources/BowlineCall/Gates/\(machine).swift"
-        let source = try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8)
-        return source.split(separator: "\n").filter { $0.hasPrefix("/// | ") }.map { row in
-            row.dropFirst("/// |".count).split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
-        }
     }
 }

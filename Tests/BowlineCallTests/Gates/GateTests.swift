@@ -270,7 +270,7 @@ struct GateTests {
         let fields: HTTPFields = retryAfter.map { [.retryAfter: $0] } ?? [:]
         harness.stub.on(.get, "/x", always: .respond(.init(code: status), fields: fields))
         _ = try await harness.call()
-        #expect(try harness.snapshot().rate.closedFor == expected.map { .seconds($0) })
+        #expect(try harness.snapshot().rate.closedFor == expected.map { Duration.seconds($0) })
     }
 
     @Test("An attempt that the concurrency gate has let through still finds the gate of the service closed")

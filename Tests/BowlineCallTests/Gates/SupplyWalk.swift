@@ -1,34 +1,12 @@
 import BowlineCore
 import BowlineTesting
-import Foundation
 
 @testable import BowlineCall
 
 /// A machine for the tokens of a store, and the transitions that it has made.
 struct DrivenSupply {
-    /// One transition, written like a row of the machine's table.
-    struct Transition: Hashable, CustomStringConvertible {
-        let state: String
-        let input: String
-        let asks: String
-        let next: String
-
-        var description: String { "\(state) | \(input) | \(asks) | \(next)" }
-
-        /// The rows of the table in the machine's documentation. A row with several next states stands for as many.
-        static func documented() throws -> Set<Self> {
-            var found: Set<Self> = []
-            for row in try MachineTable.rows(of: "TokenSupplyStateMachine") where row[0] != "state" {
-                for next in row[3].components(separatedBy: ", ") {
-                    found.insert(Self(state: row[0], input: row[1], asks: row[2], next: next))
-                }
-            }
-            return found
-        }
-    }
-
     private(set) var machine = TokenSupplyStateMachine()
-    private(set) var transitions: Set<Transition> = []
+    private(set) var transitions: Set<DocumentedTransition> = []
 
     mutating func take(
         _ ticket: UInt64, at now: MonotonicInstant, waitEnds: MonotonicInstant, deadline: MonotonicInstant? = nil,
@@ -79,8 +57,8 @@ struct DrivenSupply {
         _ input: String, from state: TokenSupplyStateMachine.State, _ effects: TokenSupplyStateMachine.Effects
     ) {
         transitions.insert(
-            Transition(
-                state: state.rawValue, input: input, asks: effects.ask == nil ? "no" : "yes",
+            DocumentedTransition(
+                state: state.rawValue, input: input, result: effects.ask == nil ? "no" : "yes",
                 next: machine.state.rawValue))
     }
 }
