@@ -50,7 +50,7 @@ struct SimulationCommand: AsyncParsableCommand {
         if let seed { return try await replay(seed) }
         let first = self.first ?? UInt64.random(in: 0..<1 << 48)
         let list = kept ? SimulationKeptSeeds.all.map(\.seed) : (0..<UInt64(seeds)).map { first &+ $0 }
-        print(kept ? "simulate --kept" : "simulate --seeds \(seeds) --first \(first)")
+        print(kept ? "simulate-client --kept" : "simulate-client --seeds \(seeds) --first \(first)")
         fflush(nil)
         let watchdog = try Watchdog.start()
         watch(watchdog, 0, of: list)
@@ -63,7 +63,7 @@ struct SimulationCommand: AsyncParsableCommand {
     private func watch(_ watchdog: Watchdog, _ ended: Int, of list: [UInt64]) {
         let running = list.dropFirst(max(0, ended - jobs)).prefix(2 * jobs).map { "\($0)" }.joined(separator: ", ")
         watchdog.begin(limit: .seconds(300)) {
-            "HANGS: \(ended) seeds have ended; the next is one of \(running); repeat with simulate --seed N"
+            "HANGS: \(ended) seeds have ended; the next is one of \(running); repeat with simulate-client --seed N"
         }
     }
 
@@ -73,7 +73,7 @@ struct SimulationCommand: AsyncParsableCommand {
         print(table)
         print("")
         for failure in tally.failures {
-            print("seed \(failure.seed), repeat with simulate --seed \(failure.seed):")
+            print("seed \(failure.seed), repeat with simulate-client --seed \(failure.seed):")
             for violation in failure.violations { print("    VIOLATED \(violation)") }
         }
         let missing = tally.runs >= Self.representativeCount ? tally.missing : []

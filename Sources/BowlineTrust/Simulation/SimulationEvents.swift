@@ -66,7 +66,12 @@ final class SimulationEvents: ServiceEventListener, @unchecked Sendable {
         note("sent", event)
     }
 
-    func responseHead(_ event: RequestEvent, status: Int) { note("answered", event, "\(status)") }
+    func responseHead(_ event: RequestEvent, status: Int) {
+        // The next hop is counted before it waits for credentials, and so before its first event.
+        if (300..<400).contains(status) { hopBegan(number(event), event.hop + 1) }
+        note("answered", event, "\(status)")
+    }
+
     func responseBodyEnd(_ event: RequestEvent) { note("complete", event) }
 
     func requestEnded(_ event: RequestEvent, _ ending: RequestEnding) {

@@ -117,6 +117,7 @@ extension SimulationSuite.Tally {
         "call failed: forciblyClosed", "call failed: shuttingDown", "call failed: poolSaturated",
         "call failed: poolAcquireTimeout", "call failed: connectionClosed", "call failed: connectTimeout",
         "call failed: connectionRefused", "call failed: responseHeadTimeout", "call failed: streamReset",
+        "call failed: authenticationFailed",
         "refused connects", "silent connects", "cut connections", "dark connections", "resending", "retry began",
         "abandoned", "answers", "rejects 401", "rejects 429", "rejects 503", "redirects", "closes", "resets",
         "refuses", "silent", "truncates", "closed: idleTimeout", "closed: closedByPeer", "closed: goAway",

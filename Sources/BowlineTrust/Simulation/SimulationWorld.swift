@@ -23,7 +23,9 @@ final class SimulationWorld: @unchecked Sendable {
     init(_ time: VirtualTime, _ plan: SimulationPlan) {
         self.time = time
         self.plan = plan
-        let service = SimulationService(time, calls: plan.calls) { plan.act($0, arrival: $1) }
+        let service = SimulationService(time, calls: plan.calls, hasTokens: plan.tokens != nil) {
+            plan.act($0, arrival: $1)
+        }
         self.service = service
         network = SimulationNetwork(time, plan) { channel, address in
             try Self.addPeer(to: channel, address, service, time, plan)
@@ -131,7 +133,27 @@ final class SimulationWorld: @unchecked Sendable {
             configuration.clock = time.clock
             configuration.random = time.random
             configuration.telemetry.events = [events]
+            if let tokens = plan.tokens {
+                configuration.authentication = Self.authentication(tokens, time)
+                configuration.authenticatedOrigins = plan.hosts.map { "http://\($0):\(SimulationPlan.port)" }
+            }
             configuration.telemetry.logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() }
+        }
+    }
+
+    /// Makes an authenticator whose tokens are `token-1`, `token-2` …
+    private static func authentication(_ tokens: SimulationPlan.Tokens, _ time: VirtualTime) -> BearerAuthentication {
+        let random = time.makeRandom("tokens").source()
+        let made = SimulationTokenCount()
+        return BearerAuthentication(leeway: .milliseconds(100), fetchTimeout: .seconds(2)) {
+            if tokens.delay > .zero { try await time.sleep(for: tokens.delay) }
+            guard random() >= tokens.failureChance else {
+                time.note("tokens: fails")
+                throw SimulationTokenFailure()
+            }
+            made.count += 1
+            time.note("tokens: token-\(made.count)")
+            return BearerToken("token-\(made.count)", lifetime: tokens.lifetime)
         }
     }
 
@@ -166,6 +188,15 @@ final class SimulationWorld: @unchecked Sendable {
             isDisturbed: planned.second != nil || planned.cancelAfter != nil)
     }
 }
+
+/// How many tokens were made.
+// Safety: used on the simulation's thread only.
+private final class SimulationTokenCount: @unchecked Sendable {
+    var count = 0
+}
+
+/// The error of a source of tokens.
+private struct SimulationTokenFailure: Error {}
 
 /// Resolves the names of a plan's hosts, after a delay.
 private struct SimulationResolver: ServiceResolver {

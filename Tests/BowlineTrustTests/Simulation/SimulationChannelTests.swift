@@ -177,7 +177,7 @@ struct SimulationChannelTests {
     @Test("A loop is the loop only during its turns, and runs jobs in their order")
     func turns() async throws {
         let (outside, inside, order) = try await withVirtualTime { time in
-            let loop = SimulationLoop(clock: time.clock)
+            let loop = SimulationLoop(time)
             let outside = loop.inEventLoop
             let order = Order()
             loop.perform {
@@ -197,7 +197,7 @@ struct SimulationChannelTests {
     @Test("A timer of a loop fires at its instant, and never if it was cancelled")
     func timers() async throws {
         let fired = try await withVirtualTime { time in
-            let loop = SimulationLoop(clock: time.clock)
+            let loop = SimulationLoop(time)
             let fired = Order()
             loop.scheduleTask(in: .milliseconds(5)) { fired.add(Int(time.now.nanoseconds)) }
             let cancelled = loop.scheduleTask(in: .milliseconds(5)) { fired.add(-1) }

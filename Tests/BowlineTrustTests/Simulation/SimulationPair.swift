@@ -44,7 +44,7 @@ final class SimulationPair: @unchecked Sendable {
     /// Makes both ends, and connects them.
     init(_ time: VirtualTime, _ path: SimulationPath) async throws {
         self.time = time
-        let (one, other) = (SimulationLoop(clock: time.clock), SimulationLoop(clock: time.clock))
+        let (one, other) = (SimulationLoop(time), SimulationLoop(time))
         let (client, server) = await (
             on(one) { SimulationChannel(on: one, number: 1, local: nil, remote: nil, dial: { _ in }) },
             on(other) { SimulationChannel(on: other, number: 1, local: nil, remote: nil, dial: nil) }

@@ -84,7 +84,7 @@ struct SimulationTests {
         let seeds = (0..<UInt64(Self.seeds)).filter { $0 % UInt64(Self.parts) == UInt64(part) }
         let tally = await SimulationSuite.run(seeds, jobs: 2)
         for failure in tally.failures {
-            Issue.record("simulate --seed \(failure.seed): \(failure.violations.joined(separator: "; "))")
+            Issue.record("simulate-client --seed \(failure.seed): \(failure.violations.joined(separator: "; "))")
         }
         #expect(tally.failed == 0)
         #expect(tally.runs == seeds.count)

@@ -1,4 +1,5 @@
 internal import BowlineCore
+internal import BowlineTesting
 internal import Dispatch
 internal import NIOCore
 
@@ -8,7 +9,7 @@ internal import NIOCore
 /// outside of a simulation, and its job runs later.
 // Safety: used on the simulation's thread only.
 final class SimulationLoop: EventLoop, @unchecked Sendable {
-    private let clock: any ServiceClock
+    private let time: VirtualTime
     private var jobs = CircularBuffer<() -> Void>()
     private var isTurnDue = false
     private(set) var inEventLoop = false
@@ -17,11 +18,11 @@ final class SimulationLoop: EventLoop, @unchecked Sendable {
     /// Called after each turn, outside of the loop.
     var afterTurn: () -> Void = {}
 
-    init(clock: any ServiceClock) {
-        self.clock = clock
+    init(_ time: VirtualTime) {
+        self.time = time
     }
 
-    var now: NIODeadline { .uptimeNanoseconds(UInt64(max(0, clock.now.nanoseconds))) }
+    var now: NIODeadline { .uptimeNanoseconds(UInt64(max(0, time.now.nanoseconds))) }
 
     // MARK: Jobs
 
@@ -32,8 +33,7 @@ final class SimulationLoop: EventLoop, @unchecked Sendable {
         jobs.append(job)
         guard !isTurnDue else { return }
         isTurnDue = true
-        // Detached: the task-local values of a request are not for the loop's jobs.
-        Task.detachedInheriting { self.turn() }
+        time.execute { self.turn() }
     }
 
     /// Runs the jobs that wait. Jobs that they add run in the next turn.
@@ -45,7 +45,7 @@ final class SimulationLoop: EventLoop, @unchecked Sendable {
         isTurnDue = false
         if !jobs.isEmpty {
             isTurnDue = true
-            Task.detachedInheriting { self.turn() }
+            time.execute { self.turn() }
         }
         afterTurn()
     }
@@ -53,39 +53,34 @@ final class SimulationLoop: EventLoop, @unchecked Sendable {
     // MARK: Timers
 
     /// Runs a job in a turn at `instant` or later.
-    ///
-    /// - Parameter cancelled: Called instead if the timer is cancelled, or if the simulation ends before.
-    @discardableResult
-    func schedule(
-        at instant: MonotonicInstant, _ job: @escaping @Sendable () -> Void,
-        cancelled: @escaping @Sendable () -> Void = {}
-    ) -> Task<Void, Never> {
-        Task.detachedInheriting { [clock] in
-            do {
-                try await clock.sleep(until: instant, tolerance: nil)
-                self.perform(job)
-            } catch {
-                cancelled()
-            }
-        }
+    func schedule(at instant: MonotonicInstant, _ job: @escaping @Sendable () -> Void) {
+        time.schedule(at: instant) { self.perform(job) }
     }
 
     /// Runs a job after `delay`.
     func schedule(after delay: Duration, _ job: @escaping @Sendable () -> Void) {
-        schedule(at: clock.now.advanced(by: delay), job)
+        schedule(at: time.now.advanced(by: delay), job)
     }
 
+    /// Uses a task, because a task learns that the simulation ends, and the promise must be kept.
     @discardableResult
     func scheduleTask<T>(deadline: NIODeadline, _ task: @escaping @Sendable () throws -> T) -> Scheduled<T> {
         let promise = makePromise(of: T.self)
-        let timer = schedule(at: MonotonicInstant(nanoseconds: Int64(clamping: deadline.uptimeNanoseconds))) {
+        let instant = MonotonicInstant(nanoseconds: Int64(clamping: deadline.uptimeNanoseconds))
+        let timer = Task.detachedInheriting { [time] in
             do {
-                promise.assumeIsolated().succeed(try task())
+                try await time.sleep(until: instant)
             } catch {
-                promise.fail(error)
+                promise.fail(EventLoopError.cancelled)
+                return
             }
-        } cancelled: {
-            promise.fail(EventLoopError.cancelled)
+            self.perform {
+                do {
+                    promise.assumeIsolated().succeed(try task())
+                } catch {
+                    promise.fail(error)
+                }
+            }
         }
         return Scheduled(promise: promise) { timer.cancel() }
     }
@@ -108,8 +103,8 @@ final class SimulationLoops: EventLoopGroup, @unchecked Sendable {
     private var taken = 0
 
     /// - Parameter count: How many loops there are, at least 1.
-    init(count: Int, clock: any ServiceClock) {
-        loops = (0..<max(1, count)).map { _ in SimulationLoop(clock: clock) }
+    init(count: Int, _ time: VirtualTime) {
+        loops = (0..<max(1, count)).map { _ in SimulationLoop(time) }
     }
 
     func next() -> any EventLoop {

@@ -30,8 +30,8 @@ final class SimulationNetwork: TransportNetwork, @unchecked Sendable {
         self.time = time
         self.plan = plan
         self.accept = accept
-        loops = SimulationLoops(count: plan.loops, clock: time.clock)
-        peers = SimulationLoop(clock: time.clock)
+        loops = SimulationLoops(count: plan.loops, time)
+        peers = SimulationLoop(time)
         random = time.makeRandom("network")
     }
 

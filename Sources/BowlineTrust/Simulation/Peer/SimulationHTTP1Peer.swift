@@ -50,10 +50,12 @@ final class SimulationHTTP1Peer: ChannelInboundHandler, SimulationWire, @uncheck
         if let arrival, !(arrival.isOver && arrival.isWhole) {
             service.problem("connection \(channel.number): a request came before the last one had ended")
         }
-        arrival = service.arrived(
-            method: head.method.rawValue, target: head.uri,
+        let fields = SimulationService.Fields(
             number: head.headers.first(name: SimulationContent.numberField),
-            key: head.headers.first(name: "idempotency-key"), on: channel.number, wire: self, loop: channel.loop)
+            key: head.headers.first(name: "idempotency-key"),
+            authorization: head.headers.first(name: "authorization"))
+        arrival = service.arrived(
+            method: head.method.rawValue, target: head.uri, fields, on: channel.number, wire: self, loop: channel.loop)
         arrival?.begin(expectsContinue: head.headers.first(name: "expect") == "100-continue")
     }
 

@@ -95,12 +95,14 @@ final class SimulationHTTP2Peer: ChannelInboundHandler, @unchecked Sendable {
         latest = max(latest, id)
         let stream = SimulationHTTP2Stream(id, of: self)
         streams[id] = stream
-        let fields = headers.headers
+        let section = headers.headers
+        let fields = SimulationService.Fields(
+            number: section.first(name: SimulationContent.numberField), key: section.first(name: "idempotency-key"),
+            authorization: section.first(name: "authorization"))
         stream.arrival = service.arrived(
-            method: fields.first(name: ":method") ?? "", target: fields.first(name: ":path") ?? "",
-            number: fields.first(name: SimulationContent.numberField), key: fields.first(name: "idempotency-key"),
+            method: section.first(name: ":method") ?? "", target: section.first(name: ":path") ?? "", fields,
             on: channel.number, wire: stream, loop: channel.loop)
-        stream.arrival?.begin(expectsContinue: fields.first(name: "expect") == "100-continue")
+        stream.arrival?.begin(expectsContinue: section.first(name: "expect") == "100-continue")
         if headers.endStream { receivedEnd(stream) }
     }
 

@@ -8,6 +8,8 @@ internal import NIOCore
 final class SimulationService: @unchecked Sendable {
     private let time: VirtualTime
     private let calls: [SimulationCall]
+    /// Whether each request must have a token.
+    private let hasTokens: Bool
     /// Draws the act for an arrival. The second parameter is the arrival's number, from 1.
     private let draw: (SimulationCall, Int) -> SimulationAct
 
@@ -24,37 +26,48 @@ final class SimulationService: @unchecked Sendable {
     var held: [SimulationArrival] { allHeld.filter(\.isOpen) }
 
     init(
-        _ time: VirtualTime, calls: [SimulationCall], draw: @escaping (SimulationCall, Int) -> SimulationAct
+        _ time: VirtualTime, calls: [SimulationCall], hasTokens: Bool,
+        draw: @escaping (SimulationCall, Int) -> SimulationAct
     ) {
         self.time = time
         self.calls = calls
+        self.hasTokens = hasTokens
         self.draw = draw
         arrivals = [Int](repeating: 0, count: calls.count)
         executions = [Int](repeating: 0, count: calls.count)
         keys = [String?](repeating: nil, count: calls.count)
     }
 
+    /// The fields of a request that the service checks.
+    struct Fields: Sendable {
+        var number: String?
+        var key: String?
+        var authorization: String?
+    }
+
     /// The head of a request has arrived. nil: the request belongs to no call.
     func arrived(
-        method: String, target: String, number: String?, key: String?, on connection: Int,
-        wire: any SimulationWire, loop: SimulationLoop
+        method: String, target: String, _ fields: Fields, on connection: Int, wire: any SimulationWire,
+        loop: SimulationLoop
     ) -> SimulationArrival? {
         guard let (index, hop) = SimulationContent.call(ofTarget: target), calls.indices.contains(index) else {
             problem("a request for \(target.prefix(40))")
             return nil
         }
         let call = calls[index]
-        if number != "\(index)" { problem("request \(index) came with the fields of another") }
+        if fields.number != "\(index)" { problem("request \(index) came with the fields of another") }
         if hop == 0, method != call.method.rawValue { problem("request \(index) came as \(method)") }
-        if hop == 0 { check(key, of: call) }
+        if hop == 0 { check(fields.key, of: call) }
+        if hasTokens != (fields.authorization?.hasPrefix("Bearer token-") ?? false) {
+            problem("request \(index) came with the credentials \(fields.authorization ?? "none")")
+        }
         arrivals[index] += 1
         let act = draw(call, arrivals[index])
         reactions[Self.name(act.reaction), default: 0] += 1
         note("\(method) \(target), arrival \(arrivals[index]), on connection \(connection)")
         return SimulationArrival(
             call, hop: hop, number: arrivals[index], act: act, connection: connection,
-            expectsBody: method == call.method.rawValue,
-            service: self, wire: wire, loop: loop)
+            expectsBody: method == call.method.rawValue, service: self, wire: wire, loop: loop)
     }
 
     /// All arrivals of a request with a key have the same key, and no other request has one.

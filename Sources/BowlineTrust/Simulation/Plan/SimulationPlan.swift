@@ -41,6 +41,8 @@ struct SimulationPlan: Sendable {
     var keepAlive: Duration?
     /// How long a look-up of a name takes.
     var lookUp = Duration.zero
+    /// The source of the client's bearer tokens. nil: the client has no credentials.
+    var tokens: Tokens?
     var calls: [SimulationCall] = []
     var shutdown: Shutdown?
     /// Whether paths may cut connections, go dark, or pause for long.
@@ -51,6 +53,16 @@ struct SimulationPlan: Sendable {
     var streams = Streams.calm
     /// What the service does with each request. nil: the seed decides.
     var fixedAct: SimulationAct?
+
+    /// A source of bearer tokens.
+    struct Tokens: Sendable, Hashable {
+        /// How long a token takes.
+        var delay = Duration.zero
+        /// How long a token is valid. nil: until the service refuses it.
+        var lifetime: Duration?
+        /// The probability that the source throws.
+        var failureChance = 0.0
+    }
 
     /// How HTTP/2 peers limit streams.
     enum Streams: Sendable, Hashable {
@@ -154,6 +166,10 @@ struct SimulationPlan: Sendable {
         retry.baseDelay = [.milliseconds(1), .milliseconds(50), .seconds(1)].picked(&random, else: .milliseconds(50))
         retry.budget = budget(&random)
         lookUp = [.zero, .milliseconds(2), .milliseconds(100)].picked(&random, else: .zero)
+        guard random.nextBool(probability: 0.3) else { return }
+        tokens = Tokens(
+            delay: [.zero, .milliseconds(1), .milliseconds(200)].picked(&random, else: .zero),
+            lifetime: [nil, .milliseconds(500), .seconds(2)].picked(&random) ?? nil)
     }
 
     private func budget(_ random: inout SeededRandom) -> RetryBudgetOptions? {
@@ -196,6 +212,7 @@ struct SimulationPlan: Sendable {
                     from: from, to: from + .milliseconds(random.next(in: 0..<6_000)), behaviour: behaviour)
             }
         }
+        tokens?.failureChance = random.nextBool() ? 0.2 : 0
         if random.nextBool(probability: 0.6) { drawShutdown(&random) }
     }
 
