@@ -266,18 +266,19 @@ struct ConcurrencyStateMachineTests {
     @Test("The adaptive limit stays within the bounds of the latest options")
     func bounds() {
         let gate = DrivenLimit(.adaptive(initial: 20, minimum: 10, maximum: 40))
-        for ticket in 0..<20_000 as Range<Ticket> {
-            _ = gate.enter(ticket)
-            if gate.machine.inFlight > 30 || ticket % 3 == 0 {
+        gate.options.maximumWait = .zero
+        var ticket: Ticket = 0
+        /// As many attempts in flight as there can be; 1,000 of them end.
+        func saturate(_ sample: ConcurrencySample) {
+            for _ in 0..<1000 {
+                while case .admitted = gate.enter(ticket) { ticket += 1 }
                 gate.advance(by: .milliseconds(1))
-                _ = gate.left(.success(latency: .milliseconds(1)))
+                _ = gate.left(sample)
             }
         }
+        saturate(.success(latency: .milliseconds(10)))
         #expect(gate.machine.limit == 40)
-        for _ in 0..<1000 where gate.machine.inFlight > 0 {
-            gate.advance(by: .milliseconds(1))
-            _ = gate.left(.overload(latency: .milliseconds(1)))
-        }
+        saturate(.overload(latency: .milliseconds(10)))
         #expect(gate.machine.limit == 10)
         gate.options.limit = .adaptive(initial: 100, minimum: 100, maximum: 100)
         _ = gate.enter(1_000_000)

@@ -27,8 +27,6 @@ final class LimitSimulation {
         var perSecond = 400.0
         /// The time that a call has, in seconds.
         var deadline: Double?
-        /// The time that an attempt has, in seconds.
-        var timeout = 30.0
     }
 
     /// What happened in a tenth of a second.
@@ -37,7 +35,7 @@ final class LimitSimulation {
         /// Attempts that the service refused.
         var refused = 0
         var timedOut = 0
-        /// The sum of the clients' limits at the end.
+        /// The sum of the clients' limits after the last result.
         var limit = 0
     }
 
@@ -63,11 +61,13 @@ final class LimitSimulation {
     private let load: Load
     private let gates: [DrivenLimit]
     private var random: SeededRandom
-    private var events = EventHeap<Event>()
+    private var events = EventQueue()
     private var now = 0.0
     private var attempts: [Attempt] = []
     private var busy = 0
     private var waiting: ArraySlice<Int> = []
+    /// The sum of the clients' limits.
+    private var limit: Int
     private(set) var intervals: [Interval] = []
 
     init(_ service: Service, _ load: Load, seed: UInt64) {
@@ -75,26 +75,20 @@ final class LimitSimulation {
         self.load = load
         random = SeededRandom(seed: seed)
         gates = (0..<load.clients).map { _ in DrivenLimit(.adaptive()) }
+        limit = gates.reduce(0) { $0 + $1.machine.limit }
         for client in gates.indices { events.insert(.call(client: client), at: random.nextDouble() / 100) }
     }
 
     /// Runs until a number of seconds after the start.
     func run(until end: Double) {
         while let (time, event) = events.next(before: end) {
-            while time >= Double(intervals.count) / 10 {
-                if let last = intervals.indices.last { intervals[last].limit = limits.reduce(0, +) }
-                intervals.append(Interval())
-            }
+            while time >= Double(intervals.count) / 10 { intervals.append(Interval()) }
             now = time
-            for gate in gates { gate.now = MonotonicInstant(nanoseconds: Int64(now * 1e9)) }
             perform(event)
         }
     }
 
     // MARK: Results
-
-    /// The clients' limits now.
-    var limits: [Int] { gates.map { $0.machine.limit } }
 
     /// Answers per second in an interval of time.
     func goodput(_ seconds: ClosedRange<Double>) -> Double { rate(\.answered, seconds) }
@@ -128,15 +122,14 @@ final class LimitSimulation {
             events.insert(.call(client: client), at: now + pause)
             attempts.append(Attempt(client: client, deadline: load.deadline.map { now + $0 }))
             enter(attempts.count - 1)
-        case .waitEnded(let index): _ = gates[attempts[index].client].waitEnded(UInt64(index))
+        case .waitEnded(let index): _ = gate(of: index).waitEnded(UInt64(index))
         case .served(let index):
             busy -= 1
             events.insert(.answered(index, isRefused: false), at: now + Self.roundTrip / 2)
             if busy < service.workers(now), let next = waiting.popFirst() { serve(next) }
         case .answered(let index, let isRefused):
             guard !attempts[index].isOver else { return }
-            intervals[intervals.count - 1].answered += isRefused ? 0 : 1
-            intervals[intervals.count - 1].refused += isRefused ? 1 : 0
+            if isRefused { intervals[intervals.count - 1].refused += 1 } else { intervals[intervals.count - 1].answered += 1 }
             let latency = Duration.nanoseconds(Int64((now - attempts[index].began) * 1e9))
             leave(index, isRefused ? .overload(latency: latency) : .success(latency: latency))
         case .timedOut(let index):
@@ -149,7 +142,7 @@ final class LimitSimulation {
     private func enter(_ index: Int) {
         let attempt = attempts[index]
         let deadline = attempt.deadline.map { MonotonicInstant(nanoseconds: Int64($0 * 1e9)) }
-        switch gates[attempt.client].enter(UInt64(index), deadline: deadline) {
+        switch gate(of: index).enter(UInt64(index), deadline: deadline) {
         case .admitted: begin(index)
         case .waits(let until, _): events.insert(.waitEnded(index), at: Double(until.nanoseconds) / 1e9)
         case .refused: break
@@ -158,11 +151,9 @@ final class LimitSimulation {
 
     private func begin(_ index: Int) {
         attempts[index].began = now
-        let deadline = attempts[index].deadline ?? .infinity
-        events.insert(.timedOut(index), at: min(now + load.timeout, deadline))
-        if random.nextDouble() < service.refusedShare(now)
-            || busy >= service.workers(now) && waiting.count >= service.queue
-        {
+        if let deadline = attempts[index].deadline { events.insert(.timedOut(index), at: deadline) }
+        let isFull = busy >= service.workers(now) && waiting.count >= service.queue
+        if isFull || random.nextDouble() < service.refusedShare(now) {
             events.insert(.answered(index, isRefused: true), at: now + Self.roundTrip)
         } else if busy < service.workers(now) {
             serve(index)
@@ -179,43 +170,66 @@ final class LimitSimulation {
 
     private func leave(_ index: Int, _ sample: ConcurrencySample) {
         attempts[index].isOver = true
-        for ticket in gates[attempts[index].client].left(sample).admitted { begin(Int(ticket)) }
+        let gate = gate(of: index)
+        let before = gate.machine.limit
+        for ticket in gate.left(sample).admitted { begin(Int(ticket)) }
+        limit += gate.machine.limit - before
+        intervals[intervals.count - 1].limit = limit
+    }
+
+    private func gate(of index: Int) -> DrivenLimit {
+        let gate = gates[attempts[index].client]
+        gate.now = MonotonicInstant(nanoseconds: Int64(now * 1e9))
+        return gate
     }
 }
 
-/// Events in the order of their times; equal times in the order in which they were inserted.
-private struct EventHeap<Event> {
-    private var entries: [(time: Double, number: Int, event: Event)] = []
-    private var inserted = 0
+extension LimitSimulation {
+    /// Events in the order of their times; equal times in the order in which they were inserted.
+    private struct EventQueue {
+        private struct Entry {
+            let time: Double
+            let number: Int
+            let event: Event
 
-    mutating func insert(_ event: Event, at time: Double) {
-        inserted += 1
-        entries.append((time, inserted, event))
-        var child = entries.count - 1
-        while child > 0, isEarlier(child, (child - 1) / 2) {
-            entries.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-    }
-
-    /// Removes the next event, if its time is before `end`.
-    mutating func next(before end: Double) -> (Double, Event)? {
-        guard let first = entries.first, first.time < end else { return nil }
-        entries.swapAt(0, entries.count - 1)
-        entries.removeLast()
-        var parent = 0
-        while true {
-            var earliest = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < entries.count && isEarlier(child, earliest) {
-                earliest = child
+            func isBefore(_ other: Entry) -> Bool {
+                time < other.time || time == other.time && number < other.number
             }
-            if earliest == parent { return (first.time, first.event) }
-            entries.swapAt(parent, earliest)
-            parent = earliest
         }
-    }
 
-    private func isEarlier(_ left: Int, _ right: Int) -> Bool {
-        (entries[left].time, entries[left].number) < (entries[right].time, entries[right].number)
+        /// A binary heap.
+        private var entries: [Entry] = []
+        private var inserted = 0
+
+        mutating func insert(_ event: Event, at time: Double) {
+            inserted += 1
+            let entry = Entry(time: time, number: inserted, event: event)
+            var child = entries.count
+            entries.append(entry)
+            while child > 0 {
+                let parent = (child - 1) / 2
+                guard entry.isBefore(entries[parent]) else { break }
+                entries[child] = entries[parent]
+                child = parent
+            }
+            entries[child] = entry
+        }
+
+        /// Removes the next event, if its time is before `end`.
+        mutating func next(before end: Double) -> (Double, Event)? {
+            guard let first = entries.first, first.time < end, let last = entries.popLast() else { return nil }
+            guard !entries.isEmpty else { return (first.time, first.event) }
+            var parent = 0
+            while true {
+                var child = 2 * parent + 1
+                guard child < entries.count else { break }
+                if child + 1 < entries.count, entries[child + 1].isBefore(entries[child]) { child += 1 }
+                guard entries[child].isBefore(last) else { break }
+                entries[parent] = entries[child]
+                parent = child
+            }
+            entries[parent] = last
+            return (first.time, first.event)
+        }
     }
 }
