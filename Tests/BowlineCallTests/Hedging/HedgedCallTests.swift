@@ -69,6 +69,29 @@ struct HedgedCallTests {
         #expect(try await task.value.requestsSent == 2)
     }
 
+    @Test("A hedge that a gate refuses gives its retry back, and the first attempt wins", .tags(.HG4))
+    mutating func refusedByGate() async throws {
+        var resilience = ResilienceOptions()
+        resilience.concurrency = ConcurrencyOptions()
+        resilience.concurrency?.limit = .fixed(1)
+        resilience.concurrency?.maximumWaiting = 0
+        let events = HedgeEvents()
+        let gates = CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
+        harness.configure = { [clock = harness.clock] in
+            $0.gates = gates
+            $0.events = EventDispatch([events], clock: clock)
+        }
+        answer(.respond(body: "first").held(by: first))
+        let task = try harness.start()
+        try await harness.passDelay()
+        try await eventually("the refusal") { events.texts.contains("refused concurrency: call 1 attempt 1 hedge 1") }
+        first.open()
+        #expect(try await task.value.status == .ok)
+        #expect(harness.stub.calls.count == 1)
+        #expect(try harness.budgetLeft() == 100)
+        #expect(events.texts.last == "ended, winner 1: call 1 attempt 1 hedge 0")
+    }
+
     // MARK: The delay by percentile
 
     private func latency(_ name: String? = nil) throws -> ScopeLatency {

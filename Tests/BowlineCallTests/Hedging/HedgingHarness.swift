@@ -150,4 +150,5 @@ final class HedgeEvents: ServiceEventListener {
     func hedgeBegan(_ event: RequestEvent, delay: Duration) { note("began after \(delay):", event) }
     func hedgeEnded(_ event: RequestEvent, winner: Int) { note("ended, winner \(winner):", event) }
     func retryBegan(_ event: RequestEvent) { note("retry:", event) }
+    func gateRefused(_ event: RequestEvent, _ refusal: GateRefusal) { note("refused \(refusal.gate):", event) }
 }
