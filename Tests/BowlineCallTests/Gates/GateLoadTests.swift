@@ -17,6 +17,11 @@ struct GateLoadTests {
         let late: Int
     }
 
+    private final class Tally: Sendable {
+        let cancelled = Guarded(0)
+        let late = Guarded(0)
+    }
+
     /// Makes calls to 50 scopes with all gates on, retries, cancellations, and a service that answers anything.
     private static func run(seed: UInt64, calls: Int, usesStore: Bool) async throws -> Run {
         try await withVirtualTime(seed: seed, order: .shuffled) { time in
@@ -37,8 +42,7 @@ struct GateLoadTests {
             let stub = StubTransport()
             stub.on(.get, "/x") { _ in Self.answer(time) }
             let next = try road.over(stub)
-            let cancelled = Guarded(0)
-            let late = Guarded(0)
+            let tally = Tally()
             let ended = try await withThrowingTaskGroup(of: Void.self) { group in
                 var ended = 0
                 for number in 0..<calls {
@@ -55,8 +59,8 @@ struct GateLoadTests {
                             try await time.sleep(for: .milliseconds(Int(500 * time.random())))
                             call.cancel()
                         }
-                        if case .failure(is CancellationError) = await call.result { cancelled.withLock { $0 += 1 } }
-                        if time.now > deadline.instant { late.withLock { $0 += 1 } }
+                        if case .failure(is CancellationError) = await call.result { tally.cancelled.withLock { $0 += 1 } }
+                        if time.now > deadline.instant { tally.late.withLock { $0 += 1 } }
                     }
                 }
                 while try await group.next() != nil { ended += 1 }
@@ -64,8 +68,8 @@ struct GateLoadTests {
             }
             try await time.settle()
             return Run(
-                snapshot: gates.snapshot(), ended: ended, cancelled: cancelled.withLock { $0 },
-                sent: stub.calls.count, store: store, late: late.withLock { $0 })
+                snapshot: gates.snapshot(), ended: ended, cancelled: tally.cancelled.withLock { $0 },
+                sent: stub.calls.count, store: store, late: tally.late.withLock { $0 })
         }
     }
 
