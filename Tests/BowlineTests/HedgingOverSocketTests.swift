@@ -59,7 +59,7 @@ struct HedgingOverSocketTests {
         }
     }
 
-    @Test("A kept 503 whose body does not end loses its connection while the hedge is in flight", .tags(.HG9))
+    @Test("A kept 503 with a long body loses its connection while the hedge is in flight", .tags(.HG9))
     func keptBody() async throws {
         let clock = TestClock()
         try await withClient(clock: clock) { client, server in
@@ -72,9 +72,7 @@ struct HedgingOverSocketTests {
             try await passDelay(clock, server)
             try await server.waitForRequests(count: 2)
             first.open()
-            let limit = clock.now.advanced(by: .milliseconds(50))
-            try await eventually("the read of the body") { clock.nextDeadline == limit }
-            clock.advance(to: limit)
+            // The body is announced as longer than what is kept, so it is discarded at once.
             try await server.waitForOpenConnections(count: 1)
             second.open()
             let fetched = try await hedged
