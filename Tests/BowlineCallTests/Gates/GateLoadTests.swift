@@ -59,7 +59,9 @@ struct GateLoadTests {
                             try await time.sleep(for: .milliseconds(Int(500 * time.random())))
                             call.cancel()
                         }
-                        if case .failure(is CancellationError) = await call.result { tally.cancelled.withLock { $0 += 1 } }
+                        if case .failure(is CancellationError) = await call.result {
+                            tally.cancelled.withLock { $0 += 1 }
+                        }
                         if time.now > deadline.instant { tally.late.withLock { $0 += 1 } }
                     }
                 }

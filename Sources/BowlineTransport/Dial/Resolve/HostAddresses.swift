@@ -67,7 +67,7 @@ final class HostAddresses: Sendable {
     private func renew(_ origin: Origin, _ previous: [IPAddress]) {
         let end = limit.map { clock.now.advanced(by: $0) }
         // Detached: the task-local values of a request are not the resolver's business.
-        Task.detached { [self] in
+        Task.detachedInheriting { [self] in
             let lookUp = HostLookUp(origin.host, families, cache: cache, clock: clock)
             do {
                 let answers = try await lookUp.run(before: end, waitsForAll: true)

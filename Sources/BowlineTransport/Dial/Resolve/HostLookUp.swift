@@ -33,7 +33,7 @@ struct HostLookUp {
         let lookUps = families.map { start($0, log) }
         // Also ends a look-up that goes on when this function has returned.
         let end = limit.map { limit in
-            Task.detached { [clock] in
+            Task.detachedInheriting { [clock] in
                 guard (try? await clock.sleep(until: limit, tolerance: nil)) != nil else { return }
                 // First, so that the cancelled look-ups do not count as answers.
                 log.yield(.limitPassed)
@@ -66,7 +66,7 @@ struct HostLookUp {
 
     private func start(_ family: IPAddress.Family, _ log: AsyncStream<Event>.Continuation) -> Task<Void, Never> {
         // Detached: the task-local values of a request are not the resolver's business.
-        Task.detached { [host, cache] in
+        Task.detachedInheriting { [host, cache] in
             do {
                 log.yield(.answered(family, .success(try await cache.resolve(host, family))))
             } catch {
@@ -77,7 +77,7 @@ struct HostLookUp {
 
     private func startDelay(_ log: AsyncStream<Event>.Continuation) -> Task<Void, Never> {
         let end = clock.now.advanced(by: ConnectStateMachine.resolutionDelay)
-        return Task.detached { [clock] in
+        return Task.detachedInheriting { [clock] in
             guard (try? await clock.sleep(until: end, tolerance: nil)) != nil else { return }
             log.yield(.delayPassed)
         }
