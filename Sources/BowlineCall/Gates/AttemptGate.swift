@@ -107,12 +107,14 @@ final class AttemptGate: Sendable {
         return step
     }
 
-    /// Waits for a turn or an instant. A drain ends the wait of a retry: no further attempt begins then. The first
-    /// attempt of a call goes on waiting, as calls that are admitted do.
+    /// Waits for a turn or an instant. A drain ends the wait of a retry and of a hedge: no further attempt begins then.
+    /// The first attempt of a call goes on waiting, as calls that are admitted do.
     private static func end(
         of turn: GateTurn, until instant: MonotonicInstant, clock: any ServiceClock, _ context: RequestContext
     ) async -> GateWaitEnd {
-        guard context.attempt > 1 else { return await plainEnd(of: turn, until: instant, clock: clock, context) }
+        guard context.attempt > 1 || context.isHedge else {
+            return await plainEnd(of: turn, until: instant, clock: clock, context)
+        }
         return await withTaskGroup(of: Bool.self) { group in
             group.addTask {
                 await context.call.waitForDrainToBegin()

@@ -21,8 +21,7 @@ final class HedgedAttempts: Sendable {
     ///
     /// If no attempt got an acceptable response, the outcome's `progress` is the furthest of all attempts.
     ///
-    /// - Parameter held: The admission of the first attempt by the gates, if it is a retry; nil: the first attempt has
-    ///   not come to the gates yet.
+    /// - Parameter held: The admission of the first attempt, if it is a retry; nil: it has not come to the gates yet.
     func send(
         _ request: ServiceRequest, _ context: RequestContext, _ options: HedgingOptions, _ held: AttemptGate.Held?
     ) async -> AttemptOutcome {
@@ -55,7 +54,7 @@ final class HedgedAttempts: Sendable {
         return await withTaskGroup(of: HedgedRound.Event.self) { group in
             var round = HedgedRound(
                 request, context, origin: origin, began: began, plan: plan, attempts: attempts, retry: retry,
-                latency: latency, held: held,
+                held: held, latency: latency,
                 machine: HedgingStateMachine(
                     delay: delay, maximumHedges: options.maximumHedges, deadline: context.deadline?.instant))
             return await round.run(in: &group)

@@ -25,12 +25,14 @@ struct HedgedRound: ~Copyable {
     private let plan: CallPlan
     private let attempts: AttemptSender
     private let retry: RetryPolicy
+    /// The admission of the first attempt; nil: it has not come to the gates yet.
+    private let held: AttemptGate.Held?
     private let latency: ScopeLatency?
-    /// The admission of the first attempt by the gates; nil: it has not come to the gates yet.
-    private var held: AttemptGate.Held?
     /// How many requests the call had sent before the round.
     private let sentBefore: Int
     private var machine: HedgingStateMachine
+    /// When the budget granted each hedge, in order.
+    private var granted: [MonotonicInstant] = []
     /// The record of the newest attempt.
     private var newest: CallRecord
     private var kept: Kept?
@@ -40,7 +42,7 @@ struct HedgedRound: ~Copyable {
 
     init(
         _ request: ServiceRequest, _ context: RequestContext, origin: Origin, began: MonotonicInstant, plan: CallPlan,
-        attempts: AttemptSender, retry: RetryPolicy, latency: ScopeLatency?, held: AttemptGate.Held?,
+        attempts: AttemptSender, retry: RetryPolicy, held: AttemptGate.Held?, latency: ScopeLatency?,
         machine: consuming HedgingStateMachine
     ) {
         self.request = request
@@ -50,8 +52,8 @@ struct HedgedRound: ~Copyable {
         self.plan = plan
         self.attempts = attempts
         self.retry = retry
-        self.latency = latency
         self.held = held
+        self.latency = latency
         self.machine = machine
         sentBefore = context.call.requestsSent
         newest = context.call
@@ -92,6 +94,7 @@ struct HedgedRound: ~Copyable {
     }
 
     private mutating func ended(_ attempt: Int, _ outcome: AttemptOutcome, in group: inout TaskGroup<Event>) {
+        refund(attempt, after: outcome)
         let ending = HedgingPolicy.ending(outcome, retry)
         switch machine.attemptEnded(attempt, ending) {
         case .keep:
@@ -171,7 +174,7 @@ struct HedgedRound: ~Copyable {
             newest = own.call
             plan.observers.hedgeBegan(request, own, delay: began.duration(to: plan.clock.now))
         }
-        let held = held.take()
+        let held = attempt == 1 ? held : nil
         group.addTask { [attempts, request, own] in .ended(attempt, await attempts.send(request, own, held)) }
     }
 
@@ -187,8 +190,15 @@ struct HedgedRound: ~Copyable {
             plan.observers.hedgeRefused(request, context)
             carryOut(machine.budgetRefused(), in: &group)
         } else {
+            granted.append(now)
             carryOut(machine.budgetGranted(at: now), in: &group)
         }
+    }
+
+    /// Returns a hedge's retry to the budget if a gate refused the hedge: nothing of it reached the service.
+    private func refund(_ attempt: Int, after outcome: AttemptOutcome) {
+        guard attempt > 1, outcome.isRefusal, let budget = retry.options.budget else { return }
+        plan.budgets.refund(to: origin, withdrawnAt: granted[attempt - 2], budget)
     }
 
     // MARK: The end
