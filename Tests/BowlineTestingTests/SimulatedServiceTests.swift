@@ -112,7 +112,7 @@ struct SimulatedServiceTests {
         #expect(failures.map(\.elapsed) == [.seconds(2), .seconds(5), .seconds(9), .seconds(9)])
         #expect(failures[0].error.elapsed == .seconds(2))
         #expect(failures[0].error.phase == .awaitingHead)
-        #expect(failures[0].error.origin == "http://service.test")
+        #expect(failures[0].error.origin == "http://service.test:80")
     }
 
     @Test("A cancelled request ends at once, and its work goes on")
