@@ -37,6 +37,17 @@ private enum ResilienceSnippets {
         _ = client
     }
 
+    static func fleet(store: any RateLimitStore) throws {
+        let client = try ServiceClient(baseURL: "https://api.example.com") {
+            $0.resilience.rate = RateOptions {
+                $0.perSecond = 1000  // of all processes together
+                $0.burst = 200
+                $0.store = store
+            }
+        }
+        _ = client
+    }
+
     static func discovery() throws {
         let (lists, discovered) = AsyncStream.makeStream(of: [ServiceEndpoint].self)
         let client = try ServiceClient(baseURL: "https://orders.internal") {
