@@ -201,7 +201,8 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
             try channel.setOption(
                 .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 1024, maximum: 262_144))
         }
-        guard origin.socketPath == nil else { return }
+        // A channel of a simulated network has no socket.
+        guard origin.socketPath == nil, environment.options.network == nil else { return }
         guard let socket = SocketDescriptor(connecting) else { throw ChannelError.operationUnsupported }
         // Both options are off in a new socket.
         if options.isNoDelay { try socket.set(.tcp_nodelay, of: .tcp, to: 1) }
