@@ -1,6 +1,6 @@
 public import BowlineCore
 
-/// A service in virtual time: replicas with workers, queues, latencies and faults, behind a ``ServiceTransport``.
+/// A service in virtual time: replicas with workers, queues, latencies and faults, behind a `ServiceTransport`.
 ///
 /// ```swift
 /// try await withVirtualTime(seed: 1) { time in
