@@ -50,12 +50,13 @@ struct SimulationGoal {
             atMost(0.01, "failing-replica", .everything, "failed calls as a share") {
                 Double($0.failed) / Double(max($0.calls, 1))
             },
-            atMost(2, "amplification", .defaults, "requests for each call during the fault", \.requestsPerCallInFault),
-            atLeast(
-                20, "amplification", .naiveRetries, "requests for each call during the fault", \.requestsPerCallInFault),
+            // Each tier may add a fifth and its ten retries per second; one request in three tiers costs 27 without limits.
             atMost(
-                2.5, "herd", .standard, "most requests in 100 ms after the fault, relative to the usual",
-                \.peakAfterFault),
+                3.5, "amplification", .defaults, "requests for each call during the fault", \.requestsPerCallInFault),
+            atLeast(
+                10, "amplification", .naiveRetries, "requests for each call during the fault",
+                \.requestsPerCallInFault),
+            atMost(0.2, "herd", .standard, "requests for each call during the fault", \.requestsPerCallInFault),
         ]
     }
 }
