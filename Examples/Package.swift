@@ -37,9 +37,8 @@ let package = Package(
         example("CustomMiddleware"),
         example("Signing", needing: [crypto]),
         example("HummingbirdService", needing: [hummingbird, logging, serviceLifecycle]),
-        .systemLibrary(
-            name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]
-        ),
+        // Without pkg-config: its flags for this library make SwiftPM warn.
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]),
         example("FleetLimit", needing: ["CHiredis"]),
         .testTarget(
             name: "TypedAPITests",
