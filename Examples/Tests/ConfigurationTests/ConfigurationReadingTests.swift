@@ -76,8 +76,9 @@ struct ConfigurationReadingTests {
         var configuration = ClientConfiguration()
         try configuration.apply(
             reader([
-                "resilience.preset": "standard", "resilience.breaker.probes": 7, "resilience.rate.perSecond": 50,
-                "resilience.concurrency.limit": "12", "resilience.hedging.delay": "p99",
+                "resilience.preset": "standard", "resilience.breaker.probes": 7,
+                "resilience.rate.perSecond": ConfigValue(.double(50), isSecret: false),
+                "resilience.concurrency.limit": 12, "resilience.hedging.delay": "p99",
                 "resilience.balancing.endpoints": ConfigValue(
                     .stringArray(["http://a.test", "http://b.test"]), isSecret: false),
                 "resilience.balancing.zone": "west",
