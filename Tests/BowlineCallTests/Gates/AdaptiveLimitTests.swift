@@ -74,10 +74,10 @@ struct AdaptiveLimitTests {
             #expect(driven.value == 40)
             driven.end(1, kind)
             #expect(driven.value == 30)
-            // 40 attempts were in flight.
-            driven.end(40 + 29, kind)
+            // 40 attempts were in flight. A round of overload also lasts as long as an attempt.
+            driven.end(40 + 30, kind)
             #expect(driven.value == 30)
-            driven.end(1, kind)
+            driven.end(2, kind)
             #expect(driven.value == 22.5)
         }
     }
@@ -102,7 +102,7 @@ struct AdaptiveLimitTests {
         var driven = Driven(20)
         driven.inFlight = 4
         driven.end(30)
-        driven.end(20, Self.refused)
+        driven.end(10, Self.refused)
         #expect(driven.value == 3)
     }
 
@@ -113,12 +113,11 @@ struct AdaptiveLimitTests {
         driven.end(40 + 20 * 40, Self.refused)
         #expect(driven.value == 1)
         var limits: [Double] = []
-        for _ in 0..<200 {
+        for _ in 0..<100 {
             driven.end(1)
             if limits.last != driven.value { limits.append(driven.value) }
         }
-        #expect(limits.prefix(6) == [1, 2, 4, 8, 16, 30])
-        #expect(limits[6] == 30 + 30.0.squareRoot() / 2)
+        #expect(limits.prefix(6) == [2, 4, 8, 16, 30, 30 + 30.0.squareRoot() / 2])
     }
 
     @Test("A few signs of overload slow the growth, and do not stop it")
@@ -136,12 +135,7 @@ struct AdaptiveLimitTests {
         arguments: [(60, nil), (70, nil), (80, 0.85 * 50 / 80), (200, 0.5)] as [(Int, Double?)])
     func latency(milliseconds: Int, factor: Double?) {
         var driven = Driven(100)
-        driven.end(100)
-        driven.inFlight = 50
-        // All of a round's attempts are as slow, and enough rounds let the earlier ones fade.
-        driven.milliseconds = 50
-        driven.end(50)
-        driven.inFlight = nil
+        driven.end(200)
         driven.milliseconds = milliseconds
         var highest = driven.value
         for _ in 0..<5000 {
