@@ -88,7 +88,8 @@ struct BreakerStateMachineTests {
         #expect(breaker.attempt(.success) == BreakerTransition(from: .halfOpen, to: .closed))
     }
 
-    @Test("The open period varies by 20 % to both sides", arguments: [(0.0, 4000), (0.25, 4500), (0.5, 5000), (1, 6000)])
+    @Test(
+        "The open period varies by 20 % to both sides", arguments: [(0.0, 4000), (0.25, 4500), (0.5, 5000), (1, 6000)])
     func jitter(random: Double, milliseconds: Int) {
         let breaker = DrivenBreaker()
         breaker.random = random

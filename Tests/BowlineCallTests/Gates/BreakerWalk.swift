@@ -99,7 +99,9 @@ struct BreakerWalk {
         switch decision {
         case .refuse(let refusal):
             if isAllowed { return "\(before): refused with \(refusal.reason) where the model lets it go" }
-            if before == .open, refusal.retryAfter != breaker.now.duration(to: openUntil) { return "retryAfter differs" }
+            if before == .open, refusal.retryAfter != breaker.now.duration(to: openUntil) {
+                return "retryAfter differs"
+            }
         case .go(let pass, let transition):
             guard isAllowed else { return "\(before): goes where the model refuses" }
             let expected = before == state ? nil : BreakerTransition(from: before, to: state)
@@ -123,7 +125,9 @@ struct BreakerWalk {
             succeeded += 1
             if isSlow { slow += 1 }
             guard succeeded >= options.probes else { return Self.compare(transition, nil) }
-            if slow > 0, Double(slow) >= options.slowCallRatio * Double(succeeded) { return Self.compare(transition, open()) }
+            if slow > 0, Double(slow) >= options.slowCallRatio * Double(succeeded) {
+                return Self.compare(transition, open())
+            }
             change(.closed)
             return Self.compare(transition, BreakerTransition(from: .halfOpen, to: .closed))
         }

@@ -27,7 +27,8 @@ struct DocumentedTransition: Hashable, CustomStringConvertible {
         let source = try String(
             contentsOf: root.appendingPathComponent("Sources/BowlineCall/Gates/\(file)"), encoding: .utf8)
         let rows = source.split(separator: "\n").map(String.init)
-        return rows.indices.filter { rows[$0].hasPrefix("/// | ") && !rows[$0 + 1].hasPrefix("/// |---") }.map { index in
+        return rows.indices.filter { rows[$0].hasPrefix("/// | ") && !rows[$0 + 1].hasPrefix("/// |---") }.map {
+            index in
             rows[index].dropFirst("/// |".count).split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
         }
     }

@@ -129,7 +129,11 @@ final class LimitSimulation {
             if busy < service.workers(now), let next = waiting.popFirst() { serve(next) }
         case .answered(let index, let isRefused):
             guard !attempts[index].isOver else { return }
-            if isRefused { intervals[intervals.count - 1].refused += 1 } else { intervals[intervals.count - 1].answered += 1 }
+            if isRefused {
+                intervals[intervals.count - 1].refused += 1
+            } else {
+                intervals[intervals.count - 1].answered += 1
+            }
             let latency = Duration.nanoseconds(Int64((now - attempts[index].began) * 1e9))
             leave(index, isRefused ? .overload(latency: latency) : .success(latency: latency))
         case .timedOut(let index):
