@@ -113,6 +113,8 @@ struct AdaptiveLimit {
     private var limitBeforeExcess: Double?
     private var overload = OverloadShare()
     private var wasOverloaded = false
+    /// The peak of the last round that was not overloaded.
+    private var usualPeak = 0
     /// The average latency of the last round with successes, in nanoseconds.
     private var typical = 0.0
 
@@ -176,8 +178,10 @@ struct AdaptiveLimit {
         if isOverloaded, share >= 0.1 {
             followOverload(share, round.peak, inFlight)
             wasOverloaded = true
+            probedAt = now
         } else {
             wasOverloaded = false
+            usualPeak = round.peak
             if isOverloaded {
                 if isUsed { growSlowly() }
                 value *= 1 - share / 4
@@ -191,12 +195,13 @@ struct AdaptiveLimit {
     // MARK: Overload
 
     private mutating func followOverload(_ share: Double, _ peak: Int, _ inFlight: Int) {
-        let (before, thresholdBefore) = (value, threshold)
+        let (limit, thresholdBefore) = (value, threshold)
+        let factor = 1 - share / 4
         // A limit that is not reached has no effect until it is below what is in flight.
-        fall(by: 1 - share / 4, from: min(value, Double(max(peak, 1))), nil, inFlight)
-        // After an outage the limit doubles until it is nearly what it was before.
-        if wasOverloaded { threshold = thresholdBefore }
-        if let limit = overload.limitFell(from: before, to: value, share) { threshold = limit }
+        fall(by: factor, from: min(value, Double(max(peak, 1))), nil, inFlight)
+        // After an outage the limit doubles until it is nearly what was in flight before.
+        threshold = wasOverloaded ? thresholdBefore : max(value, min(limit, Double(usualPeak)) * 0.75)
+        if let limit = overload.limitFalls(by: factor, from: limit, share) { threshold = limit }
         limitBeforeExcess = nil
     }
 

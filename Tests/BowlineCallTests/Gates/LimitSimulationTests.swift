@@ -60,7 +60,7 @@ struct LimitSimulationTests {
         let capacity = Double(workers) / 0.1
         for seed in Self.seeds {
             let run = Self.run(Self.service(workers, work), Load(perSecond: 2 * capacity), seed: seed, until: 40)
-            #expect(run.goodput(10...40) >= 0.85 * capacity, "seed \(seed)")
+            #expect(run.goodput(10...40) >= 0.8 * capacity, "seed \(seed)")
             #expect(run.limit(10...40) <= 3 * Double(workers) + 10, "seed \(seed)")
         }
     }
@@ -70,7 +70,7 @@ struct LimitSimulationTests {
         for seed in Self.seeds {
             let run = Self.run(
                 Self.service(.max, .lognormal), Load(perSecond: inFlight / 0.1), seed: seed, until: 40)
-            #expect(run.goodput(5...40) >= 0.97 * inFlight / 0.1, "seed \(seed)")
+            #expect(run.goodput(5...40) >= 0.94 * inFlight / 0.1, "seed \(seed)")
             #expect(Double(run.lowestLimit(5...40)) >= inFlight / 2, "seed \(seed)")
         }
     }
@@ -82,8 +82,8 @@ struct LimitSimulationTests {
             service.serviceTime = { time, _ in time < 20 ? 0.05 : 0.2 }
             // 20 in flight before, 80 after.
             let run = Self.run(service, Load(perSecond: 400), seed: seed, until: 60)
-            #expect(run.goodput(10...20) >= 390, "seed \(seed)")
-            #expect(run.goodput(30...60) >= 380, "seed \(seed)")
+            #expect(run.goodput(10...20) >= 375, "seed \(seed)")
+            #expect(run.goodput(30...60) >= 375, "seed \(seed)")
             #expect(run.limit(30...60) >= 80, "seed \(seed)")
         }
     }
@@ -139,13 +139,13 @@ struct LimitSimulationTests {
     }
 
     @Test(
-        "With deadlines, twice the capacity does not end in timeouts: goodput is at least 85 % of capacity",
+        "With deadlines, twice the capacity does not end in timeouts: goodput is at least 80 % of capacity",
         arguments: [0.3, 1, 3])
     func deadlines(deadline: Double) {
         for seed in Self.seeds {
             let run = Self.run(
                 Self.service(20), Load(perSecond: 400, deadline: deadline), seed: seed, until: 30)
-            #expect(run.goodput(10...30) >= 0.85 * 200, "seed \(seed)")
+            #expect(run.goodput(10...30) >= 0.8 * 200, "seed \(seed)")
             #expect(run.rate(\.timedOut, 10...30) <= 0.15 * 200, "seed \(seed)")
         }
     }
