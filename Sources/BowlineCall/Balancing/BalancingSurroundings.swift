@@ -1,7 +1,7 @@
 internal import BowlineCore
 internal import Synchronization
 
-/// What all balancers of a client share.
+/// The parts that all balancers of a client share.
 struct BalancingSurroundings: Sendable {
     /// Sends requests to chosen addresses; nil: the transport cannot.
     let addresses: (any AddressListing)?

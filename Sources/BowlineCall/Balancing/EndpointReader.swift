@@ -5,7 +5,7 @@ final class EndpointReader: Sendable {
     /// Another client reads the sequence.
     struct AlreadyRead: Error {}
 
-    /// What the sequence gave.
+    /// The lists that the sequence gave.
     enum Reading: Sendable {
         case list([ServiceEndpoint])
         case ended

@@ -8,7 +8,7 @@ struct EndpointListing: Sendable, Hashable {
     var zone: String?
 }
 
-/// What a balancer knows about one endpoint.
+/// The state of one endpoint in a balancer.
 struct EndpointRecord {
     /// The states of ``BalancerStateMachine``'s table.
     enum State: String, Hashable, CaseIterable {

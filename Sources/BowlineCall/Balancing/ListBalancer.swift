@@ -7,7 +7,7 @@ final class ListBalancer: Sendable {
         var hasBegun = false
         /// Whether no further list can come.
         var isFinal = false
-        /// What attempts wait for while there is no endpoint.
+        /// Resumed when there is an endpoint again: attempts wait here.
         var arrival: SharedWork<Void>?
     }
 

@@ -66,7 +66,7 @@ struct AdaptiveLimit {
         }
     }
 
-    /// What the limit did at the end of the last round.
+    /// The change of the limit at the end of the last round.
     fileprivate enum Change {
         case none
         /// It doubled. More new attempts than usual are in flight, so those that have ended are quicker than average.
