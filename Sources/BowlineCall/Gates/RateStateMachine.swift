@@ -92,7 +92,7 @@ struct RateStateMachine {
 
     /// The longest time that one advice slows the gate for. A service says anew with each response.
     private static let longestWindow = Duration.seconds(3600)
-    /// Without a rate, the attempts after a pause are spread over a tenth of the pause, but at least and at most this.
+    /// Without a rate, attempts that came at once are spread over a quarter of the pause, but at least and at most this.
     private static let shortestSpread: Int64 = 20_000_000
     private static let longestSpread: Int64 = 1_000_000_000
     /// The fractional parts of this number's multiples are spread evenly, without a source of random numbers.
@@ -100,7 +100,8 @@ struct RateStateMachine {
 
     private var schedule = TokenSchedule()
     private var closedUntil: MonotonicInstant?
-    private var spread: Int64 = 0
+    /// The nanoseconds of the pause.
+    private var pause: Int64 = 0
     /// The place in the spread of the next attempt that waits, from 0 up to 1.
     private var place = 0.0
     private var quota: Quota?
@@ -188,8 +189,7 @@ struct RateStateMachine {
     private mutating func close(until end: MonotonicInstant, at now: MonotonicInstant, random: Double) {
         guard closedUntil.map({ $0 < end }) ?? true else { return }
         closedUntil = end
-        let pause = now.duration(to: end).saturatingNanoseconds
-        spread = max(Self.shortestSpread, min(pause / 10, Self.longestSpread))
+        pause = now.duration(to: end).saturatingNanoseconds
         place = (0..<1).contains(random) ? random : 0
     }
 
@@ -205,7 +205,7 @@ struct RateStateMachine {
             if due > waitEnds {
                 return .refuse(isClosed ? .closedByService : .waitTooLong, retryAfter: now.duration(to: due))
             }
-            if pace == nil { due = spreadOut(due, before: min(waitEnds, deadline ?? .distantFuture)) }
+            if pace == nil { due = afterPause(due, at: now, waitEnds: waitEnds, deadline: deadline) }
         }
         let token = pace.map { schedule.take(at: now, opening: closedUntil, $0) }
         let reservation = RateReservation(due: due, waitEnds: waitEnds, token: token)
@@ -224,12 +224,19 @@ struct RateStateMachine {
         return TokenSchedule.Pace(interval: interval, burst: Int(min(Int64(rule.burst), quota.remaining / 2)))
     }
 
-    /// Returns an instant shortly after the gate has opened, another one each time.
-    private mutating func spreadOut(_ opening: MonotonicInstant, before limit: MonotonicInstant) -> MonotonicInstant {
-        let room = min(spread, max(0, opening.duration(to: limit).saturatingNanoseconds - 1))
-        let due = opening.advanced(by: .nanoseconds(Int64(Double(room) * place)))
+    /// Returns when an attempt that waits for the end of a pause goes: at the earliest when the gate opens, and if
+    /// possible one pause after the attempt came. The wait uses at most half of the time from the opening to the
+    /// deadline, so that time is left for the answer.
+    private mutating func afterPause(
+        _ opening: MonotonicInstant, at now: MonotonicInstant, waitEnds: MonotonicInstant, deadline: MonotonicInstant?
+    ) -> MonotonicInstant {
+        var room = opening.duration(to: waitEnds).saturatingNanoseconds
+        if let deadline { room = min(room, opening.duration(to: deadline).saturatingNanoseconds / 2) }
+        let spread = min(max(Self.shortestSpread, min(pause / 4, Self.longestSpread)), room)
+        let waited = pause - now.duration(to: opening).saturatingNanoseconds
+        let offset = min(max(waited, 0), room - spread) + Int64(Double(spread) * place)
         place += Self.goldenRatio
         if place >= 1 { place -= 1 }
-        return due
+        return opening.advanced(by: .nanoseconds(offset))
     }
 }

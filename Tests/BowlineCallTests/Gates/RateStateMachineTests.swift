@@ -125,7 +125,7 @@ struct RateStateMachineTests {
     }
 
     @Test(
-        "Without a rate, attempts go at once, and those that wait for the end of a pause are spread over a tenth of it")
+        "Without a rate, attempts go at once, and those that come at once in a pause are spread over a quarter of it")
     func spread() {
         var rate = DrivenRate()
         for _ in 0..<100 { #expect(Self.text(rate.take(at: Self.at(0), Self.sharing), at: 0) == "go") }
@@ -136,12 +136,42 @@ struct RateStateMachineTests {
             dues.append(due.nanoseconds / 1_000_000)
         }
         #expect(dues.count == 80)
-        #expect(dues.allSatisfy { (800..<880).contains($0) })
+        #expect(dues.allSatisfy { (800..<1000).contains($0) })
         // Evenly: each eighth of the time gets its share, about ten.
-        let eighths = Dictionary(grouping: dues) { ($0 - 800) / 10 }.mapValues(\.count)
+        let eighths = Dictionary(grouping: dues) { ($0 - 800) / 25 }.mapValues(\.count)
         #expect(eighths.count == 8)
         #expect(eighths.values.allSatisfy { (8...12).contains($0) })
         #expect(Self.text(rate.take(at: Self.at(801), Self.sharing), at: 801) == "go")
+    }
+
+    @Test("Without a rate, attempts that come one after another in a pause go about as slowly after it")
+    func pace() {
+        var rate = DrivenRate()
+        rate.answered(RateAdvice(pause: .milliseconds(800)), at: Self.at(0), random: 0.3)
+        var dues: [Int64] = []
+        for moment in stride(from: Int64(0), to: 800, by: 8) {
+            guard case .wait(let due, _) = rate.take(at: Self.at(moment), Self.sharing) else { continue }
+            // A pause after it came, and at most a quarter of the pause later.
+            #expect((moment + 800..<moment + 1000).contains(due.nanoseconds / 1_000_000))
+            dues.append(due.nanoseconds / 1_000_000)
+        }
+        #expect(dues.count == 100)
+        // 12 or 13 came in each tenth of a second, and not many more go in one.
+        let tenths = Dictionary(grouping: dues) { $0 / 100 }.mapValues(\.count)
+        #expect(tenths.values.allSatisfy { $0 <= 20 })
+    }
+
+    @Test("A wait for the end of a pause leaves half of the time until the deadline")
+    func pauseAndDeadline() {
+        var rate = DrivenRate()
+        rate.answered(RateAdvice(pause: .milliseconds(800)), at: Self.at(0), random: 0.3)
+        for _ in 0..<50 {
+            guard case .wait(let due, _) = rate.take(at: Self.at(700), deadline: Self.at(900), Self.sharing) else {
+                Issue.record("the attempt does not wait")
+                continue
+            }
+            #expect((800..<850).contains(due.nanoseconds / 1_000_000))
+        }
     }
 
     @Test("A pause that is longer than attempts wait refuses them, with the time until it ends")
