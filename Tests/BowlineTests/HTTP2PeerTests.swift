@@ -302,6 +302,33 @@ struct HTTP2PeerTests {
         }
     }
 
+    @Test(
+        "A peer that closes within its first frame has not broken a rule: the next connection gets the POST, once",
+        arguments: [0, 5, 9])
+    func cutSettings(count: Int) async throws {
+        let settings = ByteBuffer(bytes: [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100])
+        try await withPeer(
+            { connection in
+                guard connection.number > 1 else {
+                    _ = try await connection.read()
+                    try await connection.send(try #require(settings.getSlice(at: 0, length: count)))
+                    return
+                }
+                var peer = try await RawHTTP2Connection(connection)
+                while true {
+                    let (frame, _) = try await peer.nextSection()
+                    try await peer.reply(on: frame.stream)
+                }
+            }, configure: { $0.retry.maximumAttempts = 2 }
+        ) { client, server in
+            let response = try await client.fetch(.post("/", body: .none)).response
+            #expect(response.status == .ok)
+            #expect(response.attempts == 2)
+            #expect(response.requestsSent == 1)
+            #expect(server.connections.count == 2)
+        }
+    }
+
     @Test("CONTINUATION frames that are endless or empty end the connection", .tags(.H2p), arguments: [0, 1])
     func continuationFlood(size: Int) async throws {
         try await withPeer({ connection in

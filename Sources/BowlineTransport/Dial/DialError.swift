@@ -114,9 +114,7 @@ extension ServiceError {
         case .http2NotOffered:
             return (.tlsHandshakeFailed, "the peer does not offer HTTP/2 (http2.negotiation)")
         case .noSettings:
-            return (
-                .protocolViolation, "the peer ended the connection before its HTTP/2 settings: does it speak HTTP/2?"
-            )
+            return (.connectFailed, "the peer ended the connection before its HTTP/2 settings: does it speak HTTP/2?")
         case .unexpectedProtocol: return (.tlsHandshakeFailed, "the peer chose a protocol that was not offered")
         }
     }
