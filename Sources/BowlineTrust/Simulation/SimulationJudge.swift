@@ -35,7 +35,9 @@ struct SimulationJudge: Sendable {
             add("call \(call.number) has ended \(record.endings) times")
             return
         }
-        if !call.mayRepeat, executions > 1 { add("\(call.method) \(call.number) was executed \(executions) times") }
+        let unchanged = self.record.executionsUnchanged.indices.contains(call.number)
+            ? self.record.executionsUnchanged[call.number] : 0
+        if !call.mayRepeat, unchanged > 1 { add("\(call.method) \(call.number) was executed \(unchanged) times") }
         if let sent = record.requestsSent, executions > sent {
             add("call \(call.number) was executed \(executions) times, and sent \(sent) times")
         }

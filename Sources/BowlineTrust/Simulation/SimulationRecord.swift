@@ -77,6 +77,8 @@ struct SimulationRecord: Sendable {
     var calls: [SimulationCallRecord] = []
     var steps: [(at: MonotonicInstant, step: SimulationStep)] = []
     var executions: [Int] = []
+    /// The executions with the method of the call. A redirect may have made a GET of it.
+    var executionsUnchanged: [Int] = []
     var arrivals: [Int] = []
     /// The client's faults as the peers saw them.
     var problems: [String] = []

@@ -76,6 +76,7 @@ final class SimulationWorld: @unchecked Sendable {
         record.calls = caller.records
         record.steps = events.steps
         record.executions = service.executions
+        record.executionsUnchanged = service.executionsUnchanged
         record.arrivals = service.arrivals
         record.problems = service.problems
         record.poolViolations = inspector.violations

@@ -32,6 +32,7 @@ struct SimulationJudgeTests {
         made.requestsSent = 1
         record.calls = [made]
         record.executions = [1]
+        record.executionsUnchanged = [1]
         return record
     }
 
@@ -64,10 +65,17 @@ struct SimulationJudgeTests {
     func twice() {
         let both: (inout SimulationRecord) -> Void = {
             $0.executions = [2]
+            $0.executionsUnchanged = [2]
             $0.calls[0].requestsSent = 2
         }
         #expect(violations(both) == ["POST 0 was executed 2 times"])
-        #expect(violations { $0.executions = [2] }.count == 2)
+        #expect(violations { $0.executions = [2] } == ["call 0 was executed 2 times, and sent 1 times"])
+        // A redirect has made a GET of it.
+        #expect(
+            violations {
+                both(&$0)
+                $0.executionsUnchanged = [0]
+            } == [])
     }
 
     @Test("A success without an execution, another's answer, and wrong or missing bytes are violations")

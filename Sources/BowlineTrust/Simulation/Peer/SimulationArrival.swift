@@ -19,7 +19,8 @@ final class SimulationArrival: @unchecked Sendable {
 
     private weak var wire: (any SimulationWire)?
     private let loop: SimulationLoop
-    private let expectsBody: Bool
+    /// Whether the request has the method and the body of its call. A redirect may have changed the method to GET.
+    private let isUnchanged: Bool
     private var received = 0
     private(set) var isWhole = false
     private var hasReacted = false
@@ -27,9 +28,8 @@ final class SimulationArrival: @unchecked Sendable {
     /// Whether the answer was sent to its end, or will not be.
     private(set) var isOver = false
 
-    /// - Parameter expectsBody: Whether the request must have the call's body. A redirect may have removed it.
     init(
-        _ call: SimulationCall, hop: Int, number: Int, act: SimulationAct, connection: Int, expectsBody: Bool,
+        _ call: SimulationCall, hop: Int, number: Int, act: SimulationAct, connection: Int, isUnchanged: Bool,
         service: SimulationService, wire: any SimulationWire, loop: SimulationLoop
     ) {
         self.call = call
@@ -37,7 +37,7 @@ final class SimulationArrival: @unchecked Sendable {
         self.number = number
         self.act = act
         self.connection = connection
-        self.expectsBody = expectsBody
+        self.isUnchanged = isUnchanged
         self.service = service
         self.wire = wire
         self.loop = loop
@@ -65,7 +65,7 @@ final class SimulationArrival: @unchecked Sendable {
     func receivedEnd() {
         guard !isWhole else { return }
         isWhole = true
-        let count = expectsBody ? call.bodyCount : 0
+        let count = isUnchanged ? call.bodyCount : 0
         if received != count { service.problem("\(name) has \(received) bytes, not \(count)") }
         if !act.isEarly { scheduleReaction() }
     }
@@ -125,7 +125,7 @@ final class SimulationArrival: @unchecked Sendable {
     private func execute() {
         guard !isExecuted else { return }
         isExecuted = true
-        service.executed(call)
+        service.executed(call, isUnchanged: isUnchanged)
     }
 
     private func end(_ wire: any SimulationWire, _ action: (any SimulationWire) -> Void) {

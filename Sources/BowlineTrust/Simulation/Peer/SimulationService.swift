@@ -16,6 +16,8 @@ final class SimulationService: @unchecked Sendable {
     /// How often each call's request has arrived and was executed, by the call's number.
     private(set) var arrivals: [Int]
     private(set) var executions: [Int]
+    /// The executions with the method of the call. A redirect may have made a GET of it.
+    private(set) var executionsUnchanged: [Int]
     private var keys: [String?]
     /// The client's faults.
     private(set) var problems: [String] = []
@@ -35,6 +37,7 @@ final class SimulationService: @unchecked Sendable {
         self.draw = draw
         arrivals = [Int](repeating: 0, count: calls.count)
         executions = [Int](repeating: 0, count: calls.count)
+        executionsUnchanged = executions
         keys = [String?](repeating: nil, count: calls.count)
     }
 
@@ -67,7 +70,7 @@ final class SimulationService: @unchecked Sendable {
         note("\(method) \(target), arrival \(arrivals[index]), on connection \(connection)")
         return SimulationArrival(
             call, hop: hop, number: arrivals[index], act: act, connection: connection,
-            expectsBody: method == call.method.rawValue, service: self, wire: wire, loop: loop)
+            isUnchanged: method == call.method.rawValue, service: self, wire: wire, loop: loop)
     }
 
     /// All arrivals of a request with a key have the same key, and no other request has one.
@@ -80,8 +83,10 @@ final class SimulationService: @unchecked Sendable {
         keys[call.number] = key
     }
 
-    func executed(_ call: SimulationCall) {
+    /// - Parameter isUnchanged: Whether the request came with the method of its call.
+    func executed(_ call: SimulationCall, isUnchanged: Bool) {
         executions[call.number] += 1
+        if isUnchanged { executionsUnchanged[call.number] += 1 }
         note("request \(call.number) is executed")
     }
 
