@@ -269,4 +269,59 @@ struct EndpointUpdatesTests {
         }
         try await stopped.wait()
     }
+
+    /// A sequence whose second list waits for a gate, and does not notice a cancellation. The third list never comes.
+    private struct Deaf: AsyncSequence, AsyncIteratorProtocol, Sendable {
+        /// Opens a gate when the last copy of the sequence is released.
+        private final class Owned: Sendable {
+            private let released: Gate
+
+            init(_ released: Gate) {
+                self.released = released
+            }
+
+            deinit {
+                released.open()
+            }
+        }
+
+        private let second: Gate
+        private let never = Gate()
+        private let owned: Owned
+        private var count = 0
+
+        init(second: Gate, released: Gate) {
+            self.second = second
+            owned = Owned(released)
+        }
+
+        func makeAsyncIterator() -> Deaf { self }
+
+        mutating func next() async -> [ServiceEndpoint]? {
+            count += 1
+            let gate = count == 2 ? second : never
+            // A task of its own is not cancelled.
+            if count > 1 { try? await Task { try await gate.wait() }.value }
+            return [ServiceEndpoint("http://a.example")]
+        }
+    }
+
+    @Test(
+        "A sequence that ignores its cancellation is read no further when the client is closed or released",
+        .tags(.BA11),
+        arguments: [true, false])
+    func ignoredCancellation(isClosed: Bool) async throws {
+        let (second, released) = (Gate(), Gate())
+        do {
+            let lists = EndpointUpdates(Deaf(second: second, released: released))
+            let harness = try BalancingHarness(.updates(lists))
+            harness.stub.on(.get, "/users", always: .respond())
+            _ = try await harness.get()
+            try await second.waitForWaiters()
+            if isClosed { harness.balancers.close() }
+        }
+        #expect(!released.isOpen)
+        second.open()
+        try await released.wait()
+    }
 }
