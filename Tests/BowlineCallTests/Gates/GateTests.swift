@@ -117,6 +117,21 @@ struct GateTests {
         #expect(try result.get().status == .ok)
     }
 
+    @Test("An attempt waits no longer than maximumWait although its deadline is later", .tags(.GA3))
+    func waitBeforeDeadline() async throws {
+        let harness = GateHarness { options in
+            Self.slow(&options)
+            options.rate?.maximumWait = .milliseconds(400)
+        }
+        harness.stub.on(.get, "/x", always: .respond(.ok))
+        _ = try await harness.call()
+        let error = try #require(try await harness.error(deadline: .seconds(5)))
+        #expect(error.refusal?.reason == .waitTooLong)
+        #expect(error.retryAfter == .seconds(1))
+        #expect(harness.clock.sleeperCount == 0)
+        #expect(harness.paths.count == 1)
+    }
+
     @Test(
         "An attempt that waits for the concurrency limit is refused when its wait has been too long", .tags(.GA2, .CO3))
     func queueTimeout() async throws {
