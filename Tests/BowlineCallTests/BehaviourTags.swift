@@ -53,6 +53,7 @@ extension Tag {
     @Tag static var GA5: Self
     @Tag static var GA6: Self
     @Tag static var GA7: Self
+    @Tag static var GA8: Self
     @Tag static var GA10: Self
     @Tag static var HG1: Self
     @Tag static var HG2: Self

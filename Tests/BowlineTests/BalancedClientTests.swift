@@ -146,7 +146,7 @@ struct BalancedClientTests {
                     let text = try await client.get("x").text()
                     #expect(text == "x")
                 }
-                #expect(!stopped.isOpen)
+                withExtendedLifetime(client) { #expect(!stopped.isOpen) }
             }
             try await use()
             try await stopped.wait()

@@ -100,6 +100,44 @@ struct GateRetryTests {
         #expect(try harness.snapshot().inFlight == 0)
     }
 
+    /// A registry of calls. The drain begins when the gate is opened.
+    private final class DrainingRegistry: CallRegistry {
+        let drain = Gate()
+
+        var isDraining: Bool { drain.isOpen }
+        func waitForDrainToBegin() async { try? await drain.wait() }
+        func callEnded(_ call: CallRecord) {}
+        func onForcedClose(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? { nil }
+        func removeForcedCloseHandler(_ number: Int) {}
+    }
+
+    @Test(
+        "A retry that a drain ends at the gates returns to the budget; the call has the outcome before it", .tags(.GA8))
+    func drained() async throws {
+        let harness = GateHarness {
+            $0.rate = Self.rate(1, 1, wait: .seconds(60))
+        } retry: {
+            $0.baseDelay = .zero
+            $0.throttledBaseDelay = .zero
+        }
+        harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable))
+        let origin = try GateHarness.origin()
+        func left() -> Int { harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions()) }
+        let registry = DrainingRegistry()
+        let task = Task { try await harness.call(registry: registry) }
+        try await eventually("the retry to wait") { try harness.snapshot().waiting == 1 }
+        #expect(left() == 99)
+        registry.drain.open()
+        let response = try await task.value
+        #expect(response.status == .serviceUnavailable)
+        #expect(response.requestsSent == 1)
+        #expect(left() == 100)
+        #expect(harness.events.texts.last == "refused rate draining attempt 2")
+        let snapshot = try harness.snapshot()
+        #expect(snapshot.waiting == 0)
+        #expect(snapshot.inFlight == 0)
+    }
+
     @Test(
         "The breaker opens after failures, refuses at once, and its refusal is retried if the wait fits",
         .tags(.GA2, .GA7, .BR1, .BR4))

@@ -29,11 +29,11 @@ struct GatedEndpointTests {
                 "https://api.example/v1/\(path)", through: pipeline, context: harness.context(poolAcquire: .seconds(2)))
         }
 
-        /// Gives a list, and returns when the client has it.
-        func give(_ urls: String...) async throws {
-            let before = harness.recorded.all.count
-            lists.yield(urls.map { ServiceEndpoint($0) })
-            try await eventually("the list") { harness.recorded.all.count > before }
+        func give(_ urls: String...) { lists.yield(urls.map { ServiceEndpoint($0) }) }
+
+        /// Waits until the client has reported this many changes of its endpoints.
+        func waitForChanges(_ count: Int) async throws {
+            try await eventually("\(count) changes") { harness.recorded.all.count >= count }
         }
 
         var scope: ScopeSnapshot {
@@ -71,10 +71,11 @@ struct GatedEndpointTests {
         }
         gated.harness.stub.on(.get, "/broken", always: .respond(.badGateway))
         gated.harness.stub.on(.get, "/users", always: .respond())
-        gated.lists.yield([ServiceEndpoint("http://a.example")])
+        gated.give("http://a.example")
         _ = try await gated.get("broken")
         #expect(try gated.scope.breaker.state == .open)
-        try await gated.give()
+        gated.give()
+        try await gated.waitForChanges(2)
         gated.harness.clock.advance(by: .seconds(6))
         let probe = Task { try await gated.get() }
         try await gated.harness.clock.waitForSleepers()
@@ -84,7 +85,8 @@ struct GatedEndpointTests {
         #expect(error?.code == .noEndpoint)
         #expect(try gated.scope.breaker.state == .halfOpen)
         // The next attempt is a probe at once.
-        try await gated.give("http://a.example")
+        gated.give("http://a.example")
+        try await gated.waitForChanges(3)
         let response = try await gated.get()
         #expect(response.status == .ok)
         #expect(try gated.scope.breaker.state == .closed)
