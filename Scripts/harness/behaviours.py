@@ -10,7 +10,7 @@ TAG_FILE = "BehaviourTags.swift"
 SCENARIOS = {"Scripts/http2-checks": "Scripts/harness/http2"}
 WRITE = "run `Scripts/behaviours --write`"
 
-_ID = r"(?:(?:KA|PO|RT|HG|TO|CA|DC|RD|PX|TL|LC|I)\d+|H[12][a-z])"
+_ID = r"(?:(?:KA|PO|RT|HG|GA|RA|CO|BR|BA|TO|CA|DC|RD|PX|TL|LC|VT|BI|I)\d+|H[12][a-z])"
 _CITED = re.compile(rf"\b{_ID}\b")
 _ROW = re.compile(rf"^\| ({_ID}) \| ([^|]*) \|([^|]*)\|$")
 _UNSHOWN = re.compile(rf"^\| ({_ID}) \| ([^|]*) \|$")

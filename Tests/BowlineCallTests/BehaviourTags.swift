@@ -3,8 +3,38 @@
 import Testing
 
 extension Tag {
+    @Tag static var BA1: Self
+    @Tag static var BA2: Self
+    @Tag static var BA3: Self
+    @Tag static var BA4: Self
+    @Tag static var BA5: Self
+    @Tag static var BA6: Self
+    @Tag static var BA7: Self
+    @Tag static var BA8: Self
+    @Tag static var BA9: Self
+    @Tag static var BA10: Self
+    @Tag static var BA11: Self
+    @Tag static var BA12: Self
+    @Tag static var BA13: Self
+    @Tag static var BI2: Self
+    @Tag static var BI3: Self
+    @Tag static var BI4: Self
+    @Tag static var BR1: Self
+    @Tag static var BR2: Self
+    @Tag static var BR3: Self
+    @Tag static var BR4: Self
+    @Tag static var BR5: Self
+    @Tag static var BR6: Self
+    @Tag static var BR7: Self
     @Tag static var CA10: Self
     @Tag static var CA11: Self
+    @Tag static var CO1: Self
+    @Tag static var CO2: Self
+    @Tag static var CO3: Self
+    @Tag static var CO4: Self
+    @Tag static var CO5: Self
+    @Tag static var CO6: Self
+    @Tag static var CO7: Self
     @Tag static var DC1: Self
     @Tag static var DC2: Self
     @Tag static var DC3: Self
@@ -16,6 +46,15 @@ extension Tag {
     @Tag static var DC9: Self
     @Tag static var DC10: Self
     @Tag static var DC11: Self
+    @Tag static var GA1: Self
+    @Tag static var GA2: Self
+    @Tag static var GA3: Self
+    @Tag static var GA4: Self
+    @Tag static var GA5: Self
+    @Tag static var GA6: Self
+    @Tag static var GA7: Self
+    @Tag static var GA8: Self
+    @Tag static var GA10: Self
     @Tag static var HG1: Self
     @Tag static var HG2: Self
     @Tag static var HG3: Self
@@ -25,8 +64,17 @@ extension Tag {
     @Tag static var HG7: Self
     @Tag static var HG8: Self
     @Tag static var HG10: Self
+    @Tag static var HG13: Self
+    @Tag static var HG14: Self
     @Tag static var I9: Self
     @Tag static var I11: Self
+    @Tag static var RA1: Self
+    @Tag static var RA2: Self
+    @Tag static var RA3: Self
+    @Tag static var RA4: Self
+    @Tag static var RA5: Self
+    @Tag static var RA6: Self
+    @Tag static var RA7: Self
     @Tag static var RD1: Self
     @Tag static var RD2: Self
     @Tag static var RD3: Self

@@ -63,7 +63,7 @@ struct SimulatedDurationTests {
         #expect(SimulatedDuration.percentiles([0.5: .milliseconds(3)]).mean == .milliseconds(3))
     }
 
-    @Test("Extreme values are bounded")
+    @Test("Extreme values are bounded", .tags(.BI4))
     func extremes() {
         var random = SeededRandom(seed: 1)
         let year = Duration.seconds(365 * 86_400)

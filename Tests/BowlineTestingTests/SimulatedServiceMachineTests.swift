@@ -9,7 +9,7 @@ struct SimulatedServiceMachineTests {
 
     // MARK: Queue and workers
 
-    @Test("Two workers, work of 10 ms, latency of 1 ms: each answer comes when a sheet of paper says")
+    @Test("Two workers, work of 10 ms, latency of 1 ms: each answer comes when a sheet of paper says", .tags(.VT5))
     func schedule() {
         var bench = Bench {
             $0.workers = 2
@@ -32,7 +32,7 @@ struct SimulatedServiceMachineTests {
         #expect(bench.machine.busy(0) == 0)
     }
 
-    @Test("Twice the capacity for a second: the queue grows by the difference, and drains afterwards")
+    @Test("Twice the capacity for a second: the queue grows by the difference, and drains afterwards", .tags(.VT5))
     func overload() {
         var bench = Bench {
             $0.workers = 1
@@ -58,7 +58,7 @@ struct SimulatedServiceMachineTests {
         #expect(ticks.map(\.longestQueue).max() == 100)
     }
 
-    @Test("One worker with random arrivals and work is the textbook queue M/M/1")
+    @Test("One worker with random arrivals and work is the textbook queue M/M/1", .tags(.VT5))
     func textbook() {
         // Capacity 100/s, arrivals 70/s: the time in the system is 1 / (100 − 70) s on average.
         var bench = Bench(seed: 5) {
@@ -90,7 +90,7 @@ struct SimulatedServiceMachineTests {
         #expect(abs(work.load - 0.7) < 0.02)
     }
 
-    @Test("A full queue answers at once with the overload answer, and the queue's length stays bounded")
+    @Test("A full queue answers at once with the overload answer, and the queue's length stays bounded", .tags(.VT5))
     func queueLimit() {
         var bench = Bench {
             $0.workers = 1
@@ -180,7 +180,7 @@ struct SimulatedServiceMachineTests {
 
     // MARK: Faults
 
-    @Test("A replica that is down refuses, drops what it had, and begins afresh")
+    @Test("A replica that is down refuses, drops what it had, and begins afresh", .tags(.VT5))
     func refused() {
         var bench = Bench {
             $0.workers = 1
@@ -207,7 +207,7 @@ struct SimulatedServiceMachineTests {
         #expect(tick.available == .milliseconds(85))
     }
 
-    @Test("A silent replica loses requests and answers, and only the caller's own limit ends the wait")
+    @Test("A silent replica loses requests and answers, and only the caller's own limit ends the wait", .tags(.VT5))
     func silent() {
         var bench = Bench()
         bench.schedule(.silent, from: 5, until: 20)
@@ -229,7 +229,7 @@ struct SimulatedServiceMachineTests {
         #expect(bench.machine.ticks(of: 0, now: now)[0].processed == 2)
     }
 
-    @Test("A failing replica answers at once, with its fields, without a worker")
+    @Test("A failing replica answers at once, with its fields, without a worker", .tags(.VT5))
     func failing() {
         var bench = Bench()
         bench.schedule(.failing(SimulatedAnswer(.badGateway)), from: 0, until: 10)
@@ -270,7 +270,7 @@ struct SimulatedServiceMachineTests {
         #expect(after.machine.executionCounts == ["a": 2])
     }
 
-    @Test("A slow replica, a brown-out, and a change of the options")
+    @Test("A slow replica, a brown-out, and a change of the options", .tags(.VT5))
     func slow() {
         var bench = Bench(replicas: 2) { $0.workers = 2 }
         bench.schedule(.slow(by: 10), from: 0, until: 1000, replicas: [1])

@@ -163,7 +163,7 @@ struct SimulatedServiceTests {
         #expect(code == .invalidConfiguration)
     }
 
-    @Test("A run that is stuck names the service")
+    @Test("A run that is stuck names the service", .tags(.VT4))
     func stuck() async throws {
         let limits = VirtualTimeLimits(end: .distantFuture)
         let time = VirtualTime(seed: 0, order: .arrival, limits: limits, patience: .milliseconds(20))
@@ -179,7 +179,8 @@ struct SimulatedServiceTests {
 
     // MARK: Faults
 
-    @Test("Refused and dropped requests have the errors of a real connection, and the trace names the fault")
+    @Test(
+        "Refused and dropped requests have the errors of a real connection, and the trace names the fault", .tags(.VT5))
     func faults() async throws {
         let (dropped, refused, after, trace) = try await withVirtualTime { time in
             let service = SimulatedService(time) { $0.workTime = .constant(.seconds(2)) }
@@ -287,7 +288,7 @@ struct SimulatedServiceTests {
 
     // MARK: Replicas
 
-    @Test("A replica is chosen by its URL, by its address, or by the distribution")
+    @Test("A replica is chosen by its URL, by its address, or by the distribution", .tags(.VT5))
     func replicas() async throws {
         let (byURL, byAddress, byHost, listed, unknown) = try await withVirtualTime { time in
             let service = SimulatedService(time, replicas: 3)

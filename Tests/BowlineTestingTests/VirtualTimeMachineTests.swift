@@ -42,7 +42,7 @@ struct VirtualTimeMachineTests {
         }
     }
 
-    @Test("Jobs run in the order of their arrival, and the clock jumps only when none is ready")
+    @Test("Jobs run in the order of their arrival, and the clock jumps only when none is ready", .tags(.VT1))
     func order() {
         var bench = Bench()
         bench.ready("a", "b")

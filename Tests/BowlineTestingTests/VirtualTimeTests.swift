@@ -20,7 +20,7 @@ struct VirtualTimeTests {
 
     // MARK: The clock
 
-    @Test("A sleep of an hour takes no time, and the clock shows the hour")
+    @Test("A sleep of an hour takes no time, and the clock shows the hour", .tags(.VT1))
     func jump() async throws {
         let before = ContinuousClock.now
         let (elapsed, clock) = try await withVirtualTime { time in
@@ -32,7 +32,7 @@ struct VirtualTimeTests {
         #expect(ContinuousClock.now - before < .seconds(60))
     }
 
-    @Test("Tasks wake in the order of their deadlines, and work takes no virtual time")
+    @Test("Tasks wake in the order of their deadlines, and work takes no virtual time", .tags(.VT1))
     func order() async throws {
         let trace = try await withVirtualTime { time in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -55,7 +55,7 @@ struct VirtualTimeTests {
             ])
     }
 
-    @Test("Sleeps in tasks of tasks of tasks are exact to the nanosecond")
+    @Test("Sleeps in tasks of tasks of tasks are exact to the nanosecond", .tags(.VT1))
     func nested() async throws {
         @Sendable func fork(_ depth: Int, _ time: VirtualTime) async throws -> Int {
             try await time.sleep(for: .nanoseconds(1))
@@ -69,7 +69,7 @@ struct VirtualTimeTests {
         #expect(elapsed == .nanoseconds(7))
     }
 
-    @Test("A cancelled sleep ends at once, without moving the clock")
+    @Test("A cancelled sleep ends at once, without moving the clock", .tags(.VT1))
     func cancelledSleep() async throws {
         let (elapsed, wasCancelled) = try await withVirtualTime { time in
             let sleeper = time.startTask { try await time.sleep(for: .seconds(100)) }
@@ -96,7 +96,7 @@ struct VirtualTimeTests {
         #expect(elapsed == .zero)
     }
 
-    @Test("settle returns when all other tasks wait, and the clock stands still")
+    @Test("settle returns when all other tasks wait, and the clock stands still", .tags(.VT1))
     func settle() async throws {
         let trace = try await withVirtualTime { time in
             for name in ["a", "b"] {
@@ -135,7 +135,7 @@ struct VirtualTimeTests {
         static var current: ThreadName { ThreadName(text: "\(pthread_self())") }
     }
 
-    @Test("The body, child tasks, actors and inheriting tasks share one thread, which is not the caller's")
+    @Test("The body, child tasks, actors and inheriting tasks share one thread, which is not the caller's", .tags(.VT2))
     func oneThread() async throws {
         let threads = try await withVirtualTime { time in
             let counter = Counter()
@@ -192,7 +192,9 @@ struct VirtualTimeTests {
         return (time.trace + ["\(time.jobsRun) jobs"]).joined(separator: "\n")
     }
 
-    @Test("The same seed gives the same trace, byte for byte, 1,000 times", arguments: VirtualTime.JobOrder.allCases)
+    @Test(
+        "The same seed gives the same trace, byte for byte, 1,000 times", .tags(.VT3),
+        arguments: VirtualTime.JobOrder.allCases)
     func deterministic(order: VirtualTime.JobOrder) async throws {
         let first = try await withVirtualTime(seed: 42, order: order, Self.mixture)
         #expect(first.utf8.count > 1500)
@@ -201,7 +203,8 @@ struct VirtualTimeTests {
         #expect(same == 1000)
     }
 
-    @Test("Other seeds give other traces, and the order of jobs depends on the seed only if it is asked for")
+    @Test(
+        "Other seeds give other traces, and the order of jobs depends on the seed only if it is asked for", .tags(.VT3))
     func seeds() async throws {
         let traces = try await withThrowingTaskGroup(of: String.self) { group in
             for seed in 0..<20 as Range<UInt64> {
@@ -227,7 +230,7 @@ struct VirtualTimeTests {
         #expect(shuffled.count > 5)
     }
 
-    @Test("The named generators of a seed differ from each other and repeat")
+    @Test("The named generators of a seed differ from each other and repeat", .tags(.VT3))
     func randomness() async throws {
         let numbers = try await withVirtualTime(seed: 9) { time in
             ["a", "b", "a"].map { name in
@@ -241,7 +244,7 @@ struct VirtualTimeTests {
 
     // MARK: Ends
 
-    @Test("A body that waits for nothing ends with an error that names the wait, and is cancelled first")
+    @Test("A body that waits for nothing ends with an error that names the wait, and is cancelled first", .tags(.VT4))
     func deadlock() async throws {
         let gate = Gate()
         let failure = try await failure { time in
@@ -256,7 +259,7 @@ struct VirtualTimeTests {
         #expect(gate.waitingCount == 0)
     }
 
-    @Test("A body that ignores its cancellation is given up")
+    @Test("A body that ignores its cancellation is given up", .tags(.VT4))
     func ignoredCancellation() async throws {
         let holder = Holder()
         let failure = try await failure { _ in
@@ -275,14 +278,14 @@ struct VirtualTimeTests {
         func take() -> CheckedContinuation<Void, Never>? { kept.withLock { $0.take() } }
     }
 
-    @Test("A body that only sleeps until the distant future is stuck, and the error says so")
+    @Test("A body that only sleeps until the distant future is stuck, and the error says so", .tags(.VT4))
     func sleepsForEver() async throws {
         let failure = try await failure { time in try await time.sleep(until: .distantFuture) }
         #expect(failure?.reason == .nothingCanRun)
         #expect(failure?.description.contains("1 tasks sleep without an end") == true)
     }
 
-    @Test("A body that wakes again and again ends at the limit")
+    @Test("A body that wakes again and again ends at the limit", .tags(.VT4))
     func limit() async throws {
         let failure = try await failure(limit: .seconds(60)) { time in
             while true { try await time.sleep(for: .seconds(1)) }
@@ -291,7 +294,7 @@ struct VirtualTimeTests {
         #expect(failure?.instant == MonotonicInstant(nanoseconds: 60_000_000_000))
     }
 
-    @Test("A loop that yields but never waits ends with an error")
+    @Test("A loop that yields but never waits ends with an error", .tags(.VT4))
     func spinning() async throws {
         let failure = try await failure { _ in
             while !Task.isCancelled { await Task.yield() }
@@ -327,7 +330,7 @@ struct VirtualTimeTests {
         await #expect(throws: CancellationError.self) { try await task.value }
     }
 
-    @Test("Tasks that the body leaves behind get a cancellation error, and their last work still counts")
+    @Test("Tasks that the body leaves behind get a cancellation error, and their last work still counts", .tags(.VT2))
     func leftBehind() async throws {
         let notes = Gate()
         let time = try await withVirtualTime { time in
@@ -350,7 +353,7 @@ struct VirtualTimeTests {
 
     // MARK: Other threads
 
-    @Test("The clock stands still while held, although tasks sleep on it")
+    @Test("The clock stands still while held, although tasks sleep on it", .tags(.VT1))
     func held() async throws {
         let elapsed = try await withVirtualTime { time in
             let sleeper = time.startTask { try await time.sleep(for: .seconds(5)) }

@@ -26,7 +26,9 @@ struct BalancedClientTests {
         }
     }
 
-    @Test("Endpoints replace the base URL that the client was made with, for scoped and derived clients too")
+    @Test(
+        "Endpoints replace the base URL that the client was made with, for scoped and derived clients too", .tags(.BA12)
+    )
     func derivedClients() async throws {
         let stub = StubTransport()
         stub.on(.get, "/api/users/42", always: .respond())
@@ -43,7 +45,7 @@ struct BalancedClientTests {
         await client.shutdown()
     }
 
-    @Test("An absolute URL of an endpoint, as responses contain it, is a request to the service")
+    @Test("An absolute URL of an endpoint, as responses contain it, is a request to the service", .tags(.BA12))
     func absoluteURL() async throws {
         let stub = StubTransport()
         stub.on(
@@ -61,7 +63,7 @@ struct BalancedClientTests {
         await client.shutdown()
     }
 
-    @Test("Other origins are not balanced, and get neither credentials nor the client's fields")
+    @Test("Other origins are not balanced, and get neither credentials nor the client's fields", .tags(.BA12))
     func otherOrigins() async throws {
         let stub = StubTransport()
         stub.on(.get, "http://other.example/x", always: .respond())
@@ -71,7 +73,7 @@ struct BalancedClientTests {
         await client.shutdown()
     }
 
-    @Test("A list of endpoints without a base URL is a problem of the configuration")
+    @Test("A list of endpoints without a base URL is a problem of the configuration", .tags(.BI1))
     func withoutBase() throws {
         let error = #expect(throws: ServiceError.self) {
             try ServiceClient {
@@ -94,7 +96,7 @@ struct BalancedClientTests {
         await client.shutdown()
     }
 
-    @Test("A shutdown ends the reading of a sequence of lists")
+    @Test("A shutdown ends the reading of a sequence of lists", .tags(.BA11))
     func shutdown() async throws {
         let (lists, source) = AsyncStream<[ServiceEndpoint]>.makeStream()
         let stopped = Gate()
@@ -110,7 +112,7 @@ struct BalancedClientTests {
         try await stopped.wait()
     }
 
-    @Test("The release of the last copy of a client ends the reading of a sequence of lists")
+    @Test("The release of the last copy of a client ends the reading of a sequence of lists", .tags(.BA11))
     func release() async throws {
         let (lists, source) = AsyncStream<[ServiceEndpoint]>.makeStream()
         let stopped = Gate()
@@ -125,7 +127,34 @@ struct BalancedClientTests {
         try await stopped.wait()
     }
 
-    @Test("A shutdown's deadline ends calls that wait for an endpoint")
+    @Test(
+        "Over sockets: the release of a client ends the reading of a sequence, and closes the connections", .tags(.BA11)
+    )
+    func releaseOverSockets() async throws {
+        try await withLoopbackServers(2) { servers in
+            let (lists, source) = AsyncStream<[ServiceEndpoint]>.makeStream()
+            let stopped = Gate()
+            source.onTermination = { _ in stopped.open() }
+            source.yield(servers.map { ServiceEndpoint($0.baseURL) })
+            for server in servers { server.respond { _ in .reply(200, body: "x") } }
+            func use() async throws {
+                let client = try ServiceClient(baseURL: "http://service.invalid") {
+                    $0.proxy = .none
+                    $0.resilience.balancing = BalancingOptions { $0.endpoints = .updates(EndpointUpdates(lists)) }
+                }
+                while servers.contains(where: { $0.requests.isEmpty }) {
+                    let text = try await client.get("x").text()
+                    #expect(text == "x")
+                }
+                withExtendedLifetime(client) { #expect(!stopped.isOpen) }
+            }
+            try await use()
+            try await stopped.wait()
+            for server in servers { try await server.waitForOpenConnections(count: 0) }
+        }
+    }
+
+    @Test("A shutdown's deadline ends calls that wait for an endpoint", .tags(.BA9))
     func forced() async throws {
         let (lists, source) = AsyncStream<[ServiceEndpoint]>.makeStream()
         let clock = TestClock()
@@ -144,7 +173,9 @@ struct BalancedClientTests {
         withExtendedLifetime(source) {}
     }
 
-    @Test("Over sockets: retries go to the other server, and the response says which server it comes from")
+    @Test(
+        "Over sockets: retries go to the other server, and the response says which server it comes from",
+        .tags(.BA3, .BA7))
     func overSockets() async throws {
         try await withLoopbackServers(2) { servers in
             servers[0].respond { _ in .reply(503) }

@@ -56,7 +56,9 @@ struct BalancedServiceTests {
         }
     }
 
-    @Test("With one of five replicas ten times slower, the 99th percentile stays near that of five equal ones")
+    @Test(
+        "With one of five replicas ten times slower, the 99th percentile stays near that of five equal ones",
+        .tags(.BA1))
     func slowReplica() async throws {
         func run(slow: Bool) async throws -> Results {
             try await withVirtualTime(seed: 1) { time in
@@ -79,7 +81,9 @@ struct BalancedServiceTests {
         #expect(slow.percentile(0.99) < healthy.percentile(0.99) * 1.3)
     }
 
-    @Test("A replica that refuses connections is ejected; no call fails, and after its return it gets requests again")
+    @Test(
+        "A replica that refuses connections is ejected; no call fails, and after its return it gets requests again",
+        .tags(.BA3))
     func refusingReplica() async throws {
         let (results, during, after) = try await withVirtualTime(seed: 2) { time in
             let service = SimulatedService(time, replicas: 5)
@@ -99,7 +103,8 @@ struct BalancedServiceTests {
     }
 
     @Test(
-        "Replicas with base URLs of their own share the requests by their weights; one that leaves the list gets none")
+        "Replicas with base URLs of their own share the requests by their weights; one that leaves the list gets none",
+        .tags(.BA2))
     func baseURLs() async throws {
         let counts = try await withVirtualTime(seed: 3) { time in
             let service = SimulatedService(time, replicas: 3) { $0.workTime = .exponential(mean: .milliseconds(10)) }
@@ -124,7 +129,7 @@ struct BalancedServiceTests {
         #expect(counts.1.reduce(0, +) == 2200)
     }
 
-    @Test("The same seed gives the same run")
+    @Test("The same seed gives the same run", .tags(.VT3))
     func deterministic() async throws {
         func run() async throws -> [Int] {
             try await withVirtualTime(seed: 7) { time in
@@ -147,7 +152,7 @@ struct BalancedServiceTests {
 #if os(Linux)
     @Suite("A client that balances over the addresses of a host, over sockets", .timeLimit(.minutes(1)))
     struct BalancedSocketTests {
-        @Test("Each address gets requests, and has a pool of its own")
+        @Test("Each address gets requests, and has a pool of its own", .tags(.BA13))
         func addresses() async throws {
             try await withLoopbackServer { first in
                 try await withLoopbackServer { second in

@@ -3,6 +3,16 @@
 import Testing
 
 extension Tag {
+    @Tag static var BA1: Self
+    @Tag static var BA2: Self
+    @Tag static var BA3: Self
+    @Tag static var BA7: Self
+    @Tag static var BA9: Self
+    @Tag static var BA11: Self
+    @Tag static var BA12: Self
+    @Tag static var BA13: Self
+    @Tag static var BI1: Self
+    @Tag static var BR6: Self
     @Tag static var CA1: Self
     @Tag static var CA2: Self
     @Tag static var CA3: Self
@@ -28,6 +38,10 @@ extension Tag {
     @Tag static var DC7: Self
     @Tag static var DC8: Self
     @Tag static var DC10: Self
+    @Tag static var GA4: Self
+    @Tag static var GA8: Self
+    @Tag static var GA9: Self
+    @Tag static var GA10: Self
     @Tag static var H1a: Self
     @Tag static var H1b: Self
     @Tag static var H1c: Self
@@ -53,6 +67,8 @@ extension Tag {
     @Tag static var HG7: Self
     @Tag static var HG9: Self
     @Tag static var HG11: Self
+    @Tag static var HG12: Self
+    @Tag static var HG13: Self
     @Tag static var I2: Self
     @Tag static var I8: Self
     @Tag static var I9: Self
@@ -159,4 +175,7 @@ extension Tag {
     @Tag static var TO9: Self
     @Tag static var TO10: Self
     @Tag static var TO11: Self
+    @Tag static var VT2: Self
+    @Tag static var VT3: Self
+    @Tag static var VT5: Self
 }

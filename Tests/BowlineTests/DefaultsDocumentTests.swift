@@ -37,7 +37,9 @@ struct DefaultsDocumentTests {
         expectSame(documented, actual)
     }
 
-    @Test("`.standard` switches on the breaker, the adaptive limit and the shared Retry-After, with their defaults")
+    @Test(
+        "`.standard` switches on the breaker, the adaptive limit and the shared Retry-After, with their defaults",
+        .tags(.GA9))
     func standard() {
         let standard = ResilienceOptions.standard
         #expect(standard.breaker == BreakerOptions())

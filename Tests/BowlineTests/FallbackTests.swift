@@ -1,5 +1,8 @@
 import Bowline
 import BowlineTesting
+import Logging
+import Metrics
+import MetricsTestKit
 import NIOCore
 import Testing
 
@@ -146,6 +149,26 @@ struct FallbackTests {
         let report = await shutdown
         #expect(report.isClean)
         #expect(report.drained == 1)
+    }
+
+    @Test("A fallback is counted by the error's code and logged; an answered call is not", .tags(.HG12))
+    func telemetry() async throws {
+        stub.on(.get, "/x", always: .fail(.connectionClosed, progress: .ambiguous))
+        stub.on(.get, "/ok", always: .respond(.ok))
+        let backend = TestMetrics()
+        let lines = LogLines()
+        let client = try withMetricsFactory(backend) {
+            try self.client { $0.telemetry.logger = lines.logger() }
+        }
+        for path in ["/x", "/ok", "/x"] { _ = try await client.fetch(request(path)) }
+        let counter = try backend.expectCounter(
+            "bowline.client.fallbacks",
+            [("server.address", "stub.invalid"), ("server.port", "80"), ("error.type", "connectionClosed")])
+        #expect(counter.totalValue == 2)
+        let told = lines.all.filter { $0.message == "the fallback answers" }
+        #expect(told.map(\.level) == [.info, .info])
+        #expect(told.map { $0.metadata["error.type"] } == ["connectionClosed", "connectionClosed"])
+        await client.shutdown()
     }
 
     @Test("A request without a fallback gets its error", .tags(.HG11))

@@ -201,7 +201,7 @@ struct HedgingOverSocketTests {
         }
     }
 
-    @Test("Events of a hedge have its number, and each attempt has its own connection")
+    @Test("Events of a hedge have its number, and each attempt has its own connection", .tags(.HG13))
     func events() async throws {
         let clock = TestClock()
         let events = RecordedEvents()

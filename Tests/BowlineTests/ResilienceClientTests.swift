@@ -32,7 +32,7 @@ struct ResilienceClientTests {
 
     // MARK: Drain
 
-    @Test("During a drain, the first attempts of admitted calls go on waiting for the gates")
+    @Test("During a drain, the first attempts of admitted calls go on waiting for the gates", .tags(.GA8))
     func drainWaits() async throws {
         let client = try makeClient(Self.one)
         let gate = Gate()
@@ -51,7 +51,9 @@ struct ResilienceClientTests {
         #expect(client.resilience.snapshot().inFlight == 0)
     }
 
-    @Test("A drain ends a retry that waits for a gate; the caller gets the outcome before the retry, with its body")
+    @Test(
+        "A drain ends a retry that waits for a gate; the caller gets the outcome before the retry, with its body",
+        .tags(.GA8))
     func drainEndsRetry() async throws {
         let client = try makeClient {
             $0.retry.maximumAttempts = 3
@@ -74,7 +76,7 @@ struct ResilienceClientTests {
     }
 
     @Test(
-        "A shutdown's deadline ends an attempt that waits for a gate, with the exact progress",
+        "A shutdown's deadline ends an attempt that waits for a gate, with the exact progress", .tags(.GA8),
         arguments: [true, false])
     func forced(isQueued: Bool) async throws {
         let client = try makeClient { configuration in
@@ -102,7 +104,7 @@ struct ResilienceClientTests {
 
     // MARK: client.resilience
 
-    @Test("A client without gates knows no scope")
+    @Test("A client without gates knows no scope", .tags(.GA9))
     func off() async throws {
         let client = try makeClient { _ in }
         stub.on(.get, "/x", always: .respond(.ok))
@@ -112,7 +114,7 @@ struct ResilienceClientTests {
         #expect(error.code == .invalidRequest)
     }
 
-    @Test("isolate and reset work on the breaker of one scope, for all derived clients")
+    @Test("isolate and reset work on the breaker of one scope, for all derived clients", .tags(.GA4, .BR6))
     func byHand() async throws {
         let client = try makeClient { $0.resilience = .standard }
         let derived = try client.with { $0.timeouts.total = .seconds(5) }
@@ -137,7 +139,7 @@ struct ResilienceClientTests {
         #expect(invalid.code == .invalidURL)
     }
 
-    @Test("A derived client may have other knobs over the same gates")
+    @Test("A derived client may have other knobs over the same gates", .tags(.GA4))
     func derived() async throws {
         let client = try makeClient(Self.one)
         let wider = try client.with { $0.resilience.concurrency?.limit = .fixed(2) }
@@ -158,7 +160,7 @@ struct ResilienceClientTests {
         #expect(client.resilience.snapshot().scopes.map(\.admitted) == [3])
     }
 
-    @Test("Listeners get refusals, waits and changes of breakers, also those by hand")
+    @Test("Listeners get refusals, waits and changes of breakers, also those by hand", .tags(.GA10))
     func events() async throws {
         let listener = Listener()
         let client = try makeClient {

@@ -45,7 +45,7 @@ struct VirtualTimeClientTests {
         return (time.trace + service.ticks.map { "\($0)" }).joined(separator: "\n")
     }
 
-    @Test("The same seed gives the same run of a client, byte for byte, 1,000 times")
+    @Test("The same seed gives the same run of a client, byte for byte, 1,000 times", .tags(.VT3))
     func deterministic() async throws {
         let first = try await withVirtualTime(seed: 11, Self.scenario)
         #expect(first.contains("connectionRefused"))
@@ -56,7 +56,7 @@ struct VirtualTimeClientTests {
         #expect(same == 1000)
     }
 
-    @Test("In the order of the seed, the run of a client repeats, and differs from seed to seed")
+    @Test("In the order of the seed, the run of a client repeats, and differs from seed to seed", .tags(.VT3))
     func shuffled() async throws {
         var runs: Set<String> = []
         for seed in 0..<20 as Range<UInt64> {
@@ -81,7 +81,7 @@ struct VirtualTimeClientTests {
         }
     }
 
-    @Test("The tasks that a client makes itself stay on the thread: token, body, middleware, shutdown")
+    @Test("The tasks that a client makes itself stay on the thread: token, body, middleware, shutdown", .tags(.VT2))
     func oneThread() async throws {
         let threads = Threads()
         let (status, report, elapsed) = try await withVirtualTime { time in
@@ -147,7 +147,7 @@ struct VirtualTimeClientTests {
         #expect(report.duration == .seconds(4))
     }
 
-    @Test("20,000 calls of a simulated minute: all are answered, and the load is what arithmetic says")
+    @Test("20,000 calls of a simulated minute: all are answered, and the load is what arithmetic says", .tags(.VT5))
     func minute() async throws {
         let (good, load, elapsed) = try await withVirtualTime(seed: 2) { time in
             let service = SimulatedService(time, replicas: 5, tick: .seconds(1)) {

@@ -113,10 +113,11 @@ extension ServiceEndpoint {
 
 /// An asynchronous sequence of endpoint lists, as a service discovery gives them.
 ///
-/// A client begins to read the sequence when it sends its first balanced request, and stops when it has shut down. If
-/// the sequence ends or throws, the client keeps the last list and reports it as an event. An empty list makes attempts
-/// wait for a list, at most for `timeouts.poolAcquire`; then they fail with `noEndpoint`. They fail at once if the
-/// sequence has ended. An entry that is not valid, or that repeats a URL, is ignored and reported.
+/// A client begins to read the sequence when it sends its first balanced request. When it has shut down or is released, it
+/// cancels the reading task; if the sequence ignores this, the client reads at most one more list. If the sequence ends
+/// or throws, the client keeps the last list and reports it as an event. An empty list makes attempts wait for a list, at
+/// most for `timeouts.poolAcquire`; then they fail with `noEndpoint`. They fail at once if the sequence has ended. An
+/// entry that is not valid, or that repeats a URL, is ignored and reported.
 public final class EndpointUpdates: Sendable {
     /// Reads the sequence, and calls `update` with each list. Returns when the sequence ends.
     package let read: @Sendable (_ update: @Sendable ([ServiceEndpoint]) -> Void) async throws -> Void
@@ -131,7 +132,11 @@ public final class EndpointUpdates: Sendable {
     /// which has no part in that client's connections, the sequence has failed: it gets no endpoint.
     public init<Lists: AsyncSequence & Sendable>(_ lists: Lists) where Lists.Element == [ServiceEndpoint] {
         read = { update in
-            for try await list in lists { update(list) }
+            for try await list in lists {
+                // A sequence may ignore its cancellation, and would be read for ever.
+                try Task.checkCancellation()
+                update(list)
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ struct BalancedAddressTests {
         return harness
     }
 
-    @Test("Attempts are distributed over the host's addresses; their URL stays")
+    @Test("Attempts are distributed over the host's addresses; their URL stays", .tags(.BA13))
     func addresses() async throws {
         let harness = try harness()
         let pipeline = try harness.pipeline()
@@ -34,7 +34,7 @@ struct BalancedAddressTests {
         #expect(harness.listing.lookUps == 0)
     }
 
-    @Test("Retries go to addresses that the call has not used")
+    @Test("Retries go to addresses that the call has not used", .tags(.BA7))
     func retries() async throws {
         let harness = try harness()
         harness.stub.on(.get, "/v1/users", always: .fail(.connectionRefused, progress: .neverSent))
@@ -54,7 +54,7 @@ struct BalancedAddressTests {
         #expect(harness.addresses.allSatisfy { Self.three.contains($0) })
     }
 
-    @Test("Nothing is balanced if the transport cannot choose: a proxy, for example, hides the addresses")
+    @Test("Nothing is balanced if the transport cannot choose: a proxy, for example, hides the addresses", .tags(.BA13))
     func notChoosable() async throws {
         let harness = try harness()
         harness.listing.know(.notChoosable)
@@ -65,7 +65,7 @@ struct BalancedAddressTests {
     }
 
     @Test(
-        "Addresses and sockets as hosts are not balanced",
+        "Addresses and sockets as hosts are not balanced", .tags(.BA13),
         arguments: [
             "http://192.0.2.9/v1/users", "http://[2001:db8::1]/v1/users", "http+unix://%2Frun%2Fx.sock/v1/users",
         ])
@@ -99,7 +99,7 @@ struct BalancedAddressTests {
 
     // MARK: Look-ups
 
-    @Test("Attempts for a host without known addresses wait for one look-up, which they share")
+    @Test("Attempts for a host without known addresses wait for one look-up, which they share", .tags(.BA13))
     func sharedLookUp() async throws {
         let harness = try harness(known: nil)
         harness.listing.find(Self.three)
@@ -117,7 +117,7 @@ struct BalancedAddressTests {
         #expect(harness.recorded.all == ["api.example: updated 3"])
     }
 
-    @Test("A look-up that fails is the attempt's failure, never sent, and is retried")
+    @Test("A look-up that fails is the attempt's failure, never sent, and is retried", .tags(.BA13))
     func failedLookUp() async throws {
         let harness = try harness(known: nil)
         harness.listing.find(ServiceError(.nameResolutionFailed, "no such host"))
@@ -179,7 +179,7 @@ struct BalancedAddressTests {
         #expect(harness.recorded.all == ["api.example: updated 3"])
     }
 
-    @Test("If the host has no addresses any more, attempts fail, and go on when it has some again")
+    @Test("If the host has no addresses any more, attempts fail, and go on when it has some again", .tags(.BA13))
     func hostGone() async throws {
         let harness = try harness()
         let pipeline = try harness.pipeline()
@@ -197,7 +197,9 @@ struct BalancedAddressTests {
         #expect(harness.listing.kept == [Self.three, ["192.0.2.3", "192.0.2.4"]])
     }
 
-    @Test("When the addresses change, the pools of those that vanished drain, and the others keep their state")
+    @Test(
+        "When the addresses change, the pools of those that vanished drain, and the others keep their state",
+        .tags(.BA13))
     func changed() async throws {
         let harness = try harness(known: ["192.0.2.1", "192.0.2.2"])
         let pipeline = try harness.pipeline()
@@ -229,7 +231,7 @@ struct BalancedAddressTests {
 
     // MARK: Ejection, middleware, bounds
 
-    @Test("An address that refuses connections is ejected")
+    @Test("An address that refuses connections is ejected", .tags(.BA3))
     func ejected() async throws {
         let harness = try harness()
         harness.stub.on(.get, "/v1/users") { call in

@@ -40,7 +40,7 @@ struct BalancedCredentialTests {
         }
     }
 
-    @Test("Endpoints get the credentials and the client's fields that belong to the base URL")
+    @Test("Endpoints get the credentials and the client's fields that belong to the base URL", .tags(.BA12))
     func endpointsGetCredentials() async throws {
         let harness = try harness("http://a.example")
         harness.stub.on(.get, "/users", always: .respond())
@@ -48,7 +48,7 @@ struct BalancedCredentialTests {
         #expect(fields(harness) == ["a.example Bearer secret own"])
     }
 
-    @Test("A request that names an endpoint's origin without the balancer's choice gets no credentials")
+    @Test("A request that names an endpoint's origin without the balancer's choice gets no credentials", .tags(.BA12))
     func notMoved() async throws {
         let harness = try harness("http://a.example")
         harness.stub.on(.get, "http://a.example/users", always: .respond())
@@ -56,7 +56,9 @@ struct BalancedCredentialTests {
         #expect(fields(harness) == ["a.example - -"])
     }
 
-    @Test("Middleware that sends a moved request to another origin takes neither credentials nor fields there")
+    @Test(
+        "Middleware that sends a moved request to another origin takes neither credentials nor fields there",
+        .tags(.BA12))
     func movedByMiddleware() async throws {
         let harness = try harness("http://a.example")
         harness.stub.on(.get, "http://evil.example/", always: .respond())
@@ -87,7 +89,9 @@ struct BalancedCredentialTests {
 
     // MARK: Redirects
 
-    @Test("A relative redirect is relative to the endpoint, and keeps credentials; the next hop begins there")
+    @Test(
+        "A relative redirect is relative to the endpoint, and keeps credentials; the next hop begins there",
+        .tags(.BA12))
     func relativeRedirect() async throws {
         let harness = try harness("http://a.example/api", "http://b.example/other")
         harness.stub.on(.get, "/api/users", always: .respond(.seeOther, fields: [.location: "/api/users/7?x=1"]))
@@ -106,7 +110,9 @@ struct BalancedCredentialTests {
         #expect(fields(harness).allSatisfy { $0.hasSuffix("Bearer secret own") })
     }
 
-    @Test("An absolute redirect to an endpoint of the list counts as the base URL: it goes there with the credentials")
+    @Test(
+        "An absolute redirect to an endpoint of the list counts as the base URL: it goes there with the credentials",
+        .tags(.BA12))
     func redirectToEndpoint() async throws {
         let harness = try harness("http://a.example", "http://b.example", "http://c.example")
         // As a service whose followers send their callers to the leader.
@@ -138,7 +144,7 @@ struct BalancedCredentialTests {
         #expect(response.facts.redirects.map(\.absoluteString) == ["http://a.example/leader"])
     }
 
-    @Test("A redirect to a foreign origin takes no credentials, and no later hop has them")
+    @Test("A redirect to a foreign origin takes no credentials, and no later hop has them", .tags(.BA12))
     func redirectElsewhere() async throws {
         let harness = try harness("http://a.example")
         harness.stub.on(

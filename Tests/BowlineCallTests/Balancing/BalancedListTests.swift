@@ -13,7 +13,7 @@ struct BalancedListTests {
     // MARK: URLs
 
     @Test(
-        "The endpoint's base URL replaces the client's; the rest of the path and the query stay",
+        "The endpoint's base URL replaces the client's; the rest of the path and the query stay", .tags(.BA12),
         arguments: [
             ("https://api.example/v1/users/42?full=1", "http://a.example:8080/api/users/42?full=1"),
             ("https://api.example/v1", "http://a.example:8080/api"),
@@ -64,7 +64,7 @@ struct BalancedListTests {
 
     // MARK: Retries
 
-    @Test("A retry goes to an endpoint that the call has not used; when all were used, to any")
+    @Test("A retry goes to an endpoint that the call has not used; when all were used, to any", .tags(.BA7))
     func retries() async throws {
         let harness = try BalancingHarness(urls: ["http://a.example", "http://b.example", "http://c.example"])
         harness.stub.on(.get, "/users", always: .respond(.serviceUnavailable))
@@ -94,7 +94,7 @@ struct BalancedListTests {
 
     // MARK: Ejection
 
-    @Test("An endpoint that answers 500 five times is ejected: event, metric, and no more attempts")
+    @Test("An endpoint that answers 500 five times is ejected: event, metric, and no more attempts", .tags(.BA3))
     func ejected() async throws {
         let backend = TestMetrics()
         let metrics = try #require(withMetricsFactory(backend) { ClientMetrics() })
@@ -118,7 +118,7 @@ struct BalancedListTests {
     }
 
     @Test(
-        "These outcomes count as failures of the endpoint",
+        "These outcomes count as failures of the endpoint", .tags(.BA4),
         arguments: [
             StubAnswer.respond(.internalServerError), .respond(.badGateway), .respond(.serviceUnavailable),
             .respond(.gatewayTimeout), .fail(.connectionRefused, progress: .neverSent),
@@ -132,7 +132,7 @@ struct BalancedListTests {
     }
 
     @Test(
-        "These outcomes do not count as failures of the endpoint",
+        "These outcomes do not count as failures of the endpoint", .tags(.BA4),
         arguments: [
             StubAnswer.respond(.ok), .respond(.notFound), .respond(.tooManyRequests), .respond(.requestTimeout),
             .respond(.notImplemented), .fail(.deadlineExceeded, progress: .neverSent),
@@ -157,7 +157,7 @@ struct BalancedListTests {
         return endpoints.count { $0.ejectedFor != nil }
     }
 
-    @Test("An answer or an error of middleware says nothing about the endpoint")
+    @Test("An answer or an error of middleware says nothing about the endpoint", .tags(.BA4))
     func middleware() async throws {
         let harness = try BalancingHarness(urls: ["http://a.example", "http://b.example"])
         let answering = Intercepting { _, _, _ in ServiceResponse(status: .internalServerError) }
@@ -173,7 +173,7 @@ struct BalancedListTests {
         #expect(endpoints.allSatisfy { $0.ejectedFor == nil && $0.latency == nil })
     }
 
-    @Test("The latency of an endpoint is the time until its response head")
+    @Test("The latency of an endpoint is the time until its response head", .tags(.BA1))
     func latency() async throws {
         let harness = try BalancingHarness(urls: ["http://a.example"])
         harness.stub.on(.get, "/users") { [clock = harness.clock] _ in
@@ -186,7 +186,7 @@ struct BalancedListTests {
         #expect(endpoint.endpoint == .url(try ServiceURL("http://a.example")))
     }
 
-    @Test("Attempts that wait for an answer are in flight; a cancelled one is not any more")
+    @Test("Attempts that wait for an answer are in flight; a cancelled one is not any more", .tags(.BA1))
     func cancelled() async throws {
         let harness = try BalancingHarness(urls: ["http://a.example", "http://b.example"])
         let gate = Gate()
@@ -243,7 +243,9 @@ struct BalancedHedgeTests {
         return try harness.pipeline { $0.hedging = hedging }
     }
 
-    @Test("A hedge goes to another endpoint; the cancelled loser is no failure, and its endpoint counts as slow")
+    @Test(
+        "A hedge goes to another endpoint; the cancelled loser is no failure, and its endpoint counts as slow",
+        .tags(.HG14, .BA7))
     func otherEndpoint() async throws {
         let harness = try BalancingHarness(urls: ["http://a.example", "http://b.example"])
         let gate = Gate()
@@ -274,7 +276,7 @@ struct BalancedHedgeTests {
         #expect(slow.latency == Self.delay)
     }
 
-    @Test("A hedge of an attempt to an address goes to another address")
+    @Test("A hedge of an attempt to an address goes to another address", .tags(.HG14, .BA7))
     func otherAddress() async throws {
         let harness = try BalancingHarness(.addresses)
         harness.listing.know(["192.0.2.1", "192.0.2.2"])

@@ -29,7 +29,7 @@ struct BalancerDistributionTests {
         }
     }
 
-    @Test("Equal endpoints get equal shares", arguments: 1...3)
+    @Test("Equal endpoints get equal shares", .tags(.BA1), arguments: 1...3)
     func equal(seed: Int) {
         let scenario = scenario(seed, fleet(5))
         for index in 0..<5 {
@@ -39,7 +39,7 @@ struct BalancerDistributionTests {
     }
 
     @Test(
-        "Endpoints get attempts by their weights, under low and high load",
+        "Endpoints get attempts by their weights, under low and high load", .tags(.BA2),
         arguments: [[1, 3], [1, 99], [1, 1, 2], [5, 1, 1, 1]], [20.0, 500.0])
     func weights(weights: [Int], rate: Double) {
         for seed in 1...2 {
@@ -55,7 +55,7 @@ struct BalancerDistributionTests {
         }
     }
 
-    @Test("An endpoint with the weight 0 gets no attempts")
+    @Test("An endpoint with the weight 0 gets no attempts", .tags(.BA2))
     func weightZero() {
         let scenario = scenario(1, fleet(3) { $0.listing.weight = $1 })
         #expect(scenario.attempts["e0"] == nil)
@@ -64,6 +64,7 @@ struct BalancerDistributionTests {
 
     @Test(
         "An endpoint that is ten times slower gets less than 1 % of the attempts, and the 99th percentile stays low",
+        .tags(.BA1),
         arguments: 1...3)
     func slow(seed: Int) {
         let healthy = scenario(seed, fleet(5))
@@ -74,7 +75,7 @@ struct BalancerDistributionTests {
         #expect(scenario.percentile(0.99) < 1.3 * healthy.percentile(0.99))
     }
 
-    @Test("An endpoint that fails at once gets few attempts, although it is fast", arguments: 1...3)
+    @Test("An endpoint that fails at once gets few attempts, although it is fast", .tags(.BA1), arguments: 1...3)
     func fastFailures(seed: Int) {
         let scenario = scenario(
             seed,
@@ -95,7 +96,8 @@ struct BalancerDistributionTests {
     }
 
     @Test(
-        "If three of five endpoints fail at once, which is panic, most attempts go to the other two", arguments: 1...3)
+        "If three of five endpoints fail at once, which is panic, most attempts go to the other two", .tags(.BA5),
+        arguments: 1...3)
     func mostFail(seed: Int) {
         let scenario = scenario(
             seed,
@@ -107,7 +109,8 @@ struct BalancerDistributionTests {
     }
 
     @Test(
-        "An endpoint that joins a list in use gets its share little by little, within the slow start", arguments: 1...3)
+        "An endpoint that joins a list in use gets its share little by little, within the slow start", .tags(.BA6),
+        arguments: 1...3)
     func slowStart(seed: Int) {
         var scenario = BalancerScenario(seed: UInt64(seed))
         scenario.use(fleet(4))
@@ -128,7 +131,7 @@ struct BalancerDistributionTests {
         #expect((0.16...0.24).contains(late), "\(shares)")
     }
 
-    @Test("All endpoints of the first list have their full share at once")
+    @Test("All endpoints of the first list have their full share at once", .tags(.BA6))
     func firstList() {
         var scenario = BalancerScenario(seed: 1)
         scenario.use(fleet(4))
@@ -136,7 +139,7 @@ struct BalancerDistributionTests {
         for index in 0..<4 { #expect((0.2...0.3).contains(scenario.share("e\(index)"))) }
     }
 
-    @Test("An endpoint gets its share little by little after an ejection")
+    @Test("An endpoint gets its share little by little after an ejection", .tags(.BA6))
     func gentleReturn() throws {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -159,7 +162,7 @@ struct BalancerDistributionTests {
         #expect((150...350).contains(attempts), "\(attempts)")
     }
 
-    @Test("While the program's zone is usable, other zones get nothing; attempts in it are equal")
+    @Test("While the program's zone is usable, other zones get nothing; attempts in it are equal", .tags(.BA2))
     func zone() {
         let scenario = scenario(1, fleet(6) { $0.listing.zone = $1 < 3 ? "near" : "far" }) { $0.zone = "near" }
         for index in 0..<3 { #expect((0.28...0.39).contains(scenario.share("e\(index)"))) }

@@ -8,7 +8,9 @@ import Testing
 struct BalancerMachineTests {
     // MARK: Ejection
 
-    @Test("An endpoint is ejected after five failures in a row, and not after four; a success begins the row anew")
+    @Test(
+        "An endpoint is ejected after five failures in a row, and not after four; a success begins the row anew",
+        .tags(.BA3))
     func failuresInRow() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -23,7 +25,7 @@ struct BalancerMachineTests {
         #expect(!balancer.attempt("a", .ignored))
     }
 
-    @Test("An ejected endpoint gets no attempts until its time has passed")
+    @Test("An ejected endpoint gets no attempts until its time has passed", .tags(.BA3))
     func ejectedGetsNothing() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -41,7 +43,7 @@ struct BalancerMachineTests {
         #expect(balancer.changes == ["ejected a 5.0 s", "restored a"])
     }
 
-    @Test("After an ejection the first failure ejects again, for twice as long, up to the maximum")
+    @Test("After an ejection the first failure ejects again, for twice as long, up to the maximum", .tags(.BA3))
     func doubling() {
         let balancer = DrivenBalancer { $0.maximumEjection = .seconds(30) }
         balancer.replace("a", "b")
@@ -58,6 +60,7 @@ struct BalancerMachineTests {
 
     @Test(
         "The length of the next ejection is halved each time that the endpoint has been usable as long as it was ejected",
+        .tags(.BA3),
         arguments: [(0, 20), (9, 20), (10, 10), (19, 10), (20, 5), (1000, 5)])
     func decay(healthy: Int, next: Int) {
         let balancer = DrivenBalancer()
@@ -74,7 +77,7 @@ struct BalancerMachineTests {
         #expect(balancer.changes.last == "ejected a \(DrivenBalancer.text(seconds: next))")
     }
 
-    @Test("A success after an ejection makes the endpoint healthy: five more failures eject it")
+    @Test("A success after an ejection makes the endpoint healthy: five more failures eject it", .tags(.BA3))
     func trialPassed() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -89,7 +92,7 @@ struct BalancerMachineTests {
         #expect(balancer.state("a") == .ejected)
     }
 
-    @Test("Results of attempts that began before an ejection do not count after it")
+    @Test("Results of attempts that began before an ejection do not count after it", .tags(.BA3))
     func lateResults() throws {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -105,7 +108,9 @@ struct BalancerMachineTests {
         #expect(balancer.record(of: "a")?.pending == 0)
     }
 
-    @Test("An endpoint that fails far more often than the others is ejected, although never five times in a row")
+    @Test(
+        "An endpoint that fails far more often than the others is ejected, although never five times in a row",
+        .tags(.BA3))
     func successRate() {
         let balancer = DrivenBalancer { $0.consecutiveFailures = 1000 }
         balancer.replace("a", "b", "c")
@@ -119,7 +124,7 @@ struct BalancerMachineTests {
         #expect(balancer.changes == ["ejected a 5.0 s"])
     }
 
-    @Test("If all endpoints fail equally often, none is ejected for its rate")
+    @Test("If all endpoints fail equally often, none is ejected for its rate", .tags(.BA3))
     func equalRates() {
         let balancer = DrivenBalancer { $0.consecutiveFailures = 1000 }
         balancer.replace("a", "b", "c")
@@ -132,7 +137,7 @@ struct BalancerMachineTests {
         #expect(balancer.changes == [])
     }
 
-    @Test("Fewer than 20 attempts say nothing about a rate")
+    @Test("Fewer than 20 attempts say nothing about a rate", .tags(.BA3))
     func fewAttempts() {
         let balancer = DrivenBalancer { $0.consecutiveFailures = 1000 }
         balancer.replace("a", "b")
@@ -143,7 +148,7 @@ struct BalancerMachineTests {
         #expect(balancer.state("a") == .ejected)
     }
 
-    @Test("Attempts of more than 20 s ago say nothing about a rate")
+    @Test("Attempts of more than 20 s ago say nothing about a rate", .tags(.BA3))
     func oldAttempts() {
         let balancer = DrivenBalancer { $0.consecutiveFailures = 1000 }
         balancer.replace("a", "b")
@@ -157,7 +162,7 @@ struct BalancerMachineTests {
 
     // MARK: Panic
 
-    @Test("At most half of the endpoints are ejected; if more would be, all are used")
+    @Test("At most half of the endpoints are ejected; if more would be, all are used", .tags(.BA5))
     func panic() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b", "c", "d")
@@ -175,7 +180,7 @@ struct BalancerMachineTests {
         #expect(chosen == ["a", "b", "c", "d"])
     }
 
-    @Test("Panic ends when the failing endpoint succeeds")
+    @Test("Panic ends when the failing endpoint succeeds", .tags(.BA5))
     func panicEnds() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -188,7 +193,7 @@ struct BalancerMachineTests {
         #expect(balancer.changes == ["ejected a 5.0 s", "panic true", "panic false"])
     }
 
-    @Test("In panic, a success ends the ejection of an ejected endpoint")
+    @Test("In panic, a success ends the ejection of an ejected endpoint", .tags(.BA5))
     func restoredInPanic() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -199,7 +204,7 @@ struct BalancerMachineTests {
         #expect(balancer.changes == ["ejected a 5.0 s", "panic true", "restored a", "panic false"])
     }
 
-    @Test("A failing endpoint is ejected as soon as there is room for it and it fails again")
+    @Test("A failing endpoint is ejected as soon as there is room for it and it fails again", .tags(.BA5))
     func failingIsEjected() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -210,7 +215,7 @@ struct BalancerMachineTests {
         #expect(balancer.state("b") == .ejected)
     }
 
-    @Test("The only endpoint is never ejected")
+    @Test("The only endpoint is never ejected", .tags(.BA5))
     func single() {
         let balancer = DrivenBalancer()
         balancer.replace("a")
@@ -220,7 +225,7 @@ struct BalancerMachineTests {
         #expect(name == "a")
     }
 
-    @Test("With maximumEjected 1, all endpoints may be ejected, and all are used then")
+    @Test("With maximumEjected 1, all endpoints may be ejected, and all are used then", .tags(.BA5))
     func allEjected() {
         let balancer = DrivenBalancer { $0.maximumEjected = 1 }
         balancer.replace("a", "b")
@@ -231,7 +236,7 @@ struct BalancerMachineTests {
         #expect(name != nil)
     }
 
-    @Test("With maximumEjected 0, no endpoint is ejected and there is no panic")
+    @Test("With maximumEjected 0, no endpoint is ejected and there is no panic", .tags(.BA5))
     func noEjections() {
         let balancer = DrivenBalancer { $0.maximumEjected = 0 }
         balancer.replace("a", "b")
@@ -240,7 +245,7 @@ struct BalancerMachineTests {
         #expect(balancer.changes == [])
     }
 
-    @Test("Three of ten may be ejected at a share of 0.3")
+    @Test("Three of ten may be ejected at a share of 0.3", .tags(.BA5))
     func roundedShare() {
         let balancer = DrivenBalancer { $0.maximumEjected = 0.3 }
         let names = (0..<10).map { "e\($0)" }
@@ -252,7 +257,7 @@ struct BalancerMachineTests {
 
     // MARK: Lists
 
-    @Test("A new list keeps the state of the endpoints that stay")
+    @Test("A new list keeps the state of the endpoints that stay", .tags(.BA8))
     func listReplaced() throws {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b", "c", "d")
@@ -269,7 +274,9 @@ struct BalancerMachineTests {
         #expect(balancer.record(of: "b")?.pending == 0)
     }
 
-    @Test("An endpoint that leaves and comes back begins anew, and results of its earlier attempts do not count")
+    @Test(
+        "An endpoint that leaves and comes back begins anew, and results of its earlier attempts do not count",
+        .tags(.BA8))
     func leftAndBack() throws {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -283,7 +290,9 @@ struct BalancerMachineTests {
         #expect(balancer.record(of: "a")?.failuresInRow == 0)
     }
 
-    @Test("If a shorter list leaves too many endpoints ejected, the ejections that would end first end at once")
+    @Test(
+        "If a shorter list leaves too many endpoints ejected, the ejections that would end first end at once",
+        .tags(.BA8))
     func shorterList() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b", "c", "d")
@@ -296,7 +305,7 @@ struct BalancerMachineTests {
         #expect(!balancer.machine.isPanicking)
     }
 
-    @Test("Nothing is chosen from an empty list, or from one in which all weights are 0")
+    @Test("Nothing is chosen from an empty list, or from one in which all weights are 0", .tags(.BA9))
     func nothingToChoose() {
         let balancer = DrivenBalancer()
         #expect(balancer.choose() == nil)
@@ -309,7 +318,7 @@ struct BalancerMachineTests {
 
     // MARK: Avoiding, zones
 
-    @Test("Endpoints that the call has used are avoided while there is another; then all are used")
+    @Test("Endpoints that the call has used are avoided while there is another; then all are used", .tags(.BA7))
     func avoided() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b", "c")
@@ -322,7 +331,7 @@ struct BalancerMachineTests {
         }
     }
 
-    @Test("A call that has used all usable endpoints does not get an ejected one")
+    @Test("A call that has used all usable endpoints does not get an ejected one", .tags(.BA7))
     func avoidedAndEjected() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b")
@@ -334,7 +343,7 @@ struct BalancerMachineTests {
     }
 
     @Test(
-        "The zone of the program is preferred while at least half of its endpoints are usable",
+        "The zone of the program is preferred while at least half of its endpoints are usable", .tags(.BA2),
         arguments: [(0, true), (1, true), (2, true), (3, false)])
     func zones(ejected: Int, isPreferred: Bool) {
         let balancer = DrivenBalancer { $0.zone = "near" }
@@ -348,7 +357,7 @@ struct BalancerMachineTests {
         #expect(zones == (isPreferred ? ["n"] : ["n", "f"]))
     }
 
-    @Test("If no endpoint has the program's zone, all endpoints are used")
+    @Test("If no endpoint has the program's zone, all endpoints are used", .tags(.BA2))
     func unknownZone() {
         let balancer = DrivenBalancer { $0.zone = "elsewhere" }
         balancer.replace([listing("a", zone: "x"), listing("b")])
@@ -359,7 +368,7 @@ struct BalancerMachineTests {
         #expect(chosen == ["a", "b"])
     }
 
-    @Test("A call that has used all endpoints of its zone goes to another zone")
+    @Test("A call that has used all endpoints of its zone goes to another zone", .tags(.BA2, .BA7))
     func avoidedZone() {
         let balancer = DrivenBalancer { $0.zone = "near" }
         balancer.replace([listing("a", zone: "near"), listing("b", zone: "far")])
@@ -416,7 +425,7 @@ struct BalancerMachineTests {
 
     // MARK: Extremes
 
-    @Test("Instants and durations at the ends of their ranges do not trap")
+    @Test("Instants and durations at the ends of their ranges do not trap", .tags(.BI4))
     func extremes() {
         let ends = [MonotonicInstant(nanoseconds: .min), MonotonicInstant(nanoseconds: 0), .distantFuture]
         let durations: [Duration] = [
@@ -453,7 +462,7 @@ struct BalancerMachineTests {
         }
     }
 
-    @Test("With a clock that stands still, endpoints are chosen and ejected, and no ejection ends")
+    @Test("With a clock that stands still, endpoints are chosen and ejected, and no ejection ends", .tags(.BI2))
     func clockStandsStill() {
         let balancer = DrivenBalancer()
         balancer.replace("a", "b", "c", "d")
@@ -482,5 +491,14 @@ struct BalancerMachineTests {
         #expect(balancer.state("a") == .onTrial)
         balancer.fail("a")
         #expect(balancer.state("a") == .ejected)
+    }
+
+    @Test("With a billion attempts, the success rates are still compared exactly", .tags(.BI3))
+    func billion() {
+        let others = OutcomeCounts.Counts(successes: 999_000_000, failures: 1_000_000)
+        for (failures, isFarBelow) in [(200_000_000, false), (202_000_000, true), (1_000_000_000, true)] {
+            let own = OutcomeCounts.Counts(successes: 1_000_000_000 - failures, failures: failures)
+            #expect(OutcomeCounts.isFarBelow(own, others) == isFarBelow)
+        }
     }
 }

@@ -36,7 +36,7 @@ struct EndpointUpdatesTests {
         }
     }
 
-    @Test("The sequence is read from the first request on; each list replaces the one before")
+    @Test("The sequence is read from the first request on; each list replaces the one before", .tags(.BA8))
     func updates() async throws {
         let fed = try Fed()
         fed.give("http://a.example")
@@ -51,7 +51,7 @@ struct EndpointUpdatesTests {
         #expect(fed.harness.recorded.all == ["api.example: updated 1", "api.example: updated 2"])
     }
 
-    @Test("Attempts wait for the first list")
+    @Test("Attempts wait for the first list", .tags(.BA9))
     func waitsForFirst() async throws {
         let fed = try Fed()
         async let response = fed.get()
@@ -63,7 +63,9 @@ struct EndpointUpdatesTests {
         #expect(fed.harness.sent == ["http://a.example/users"])
     }
 
-    @Test("An empty list makes attempts wait for timeouts.poolAcquire; then they fail with noEndpoint, never sent")
+    @Test(
+        "An empty list makes attempts wait for timeouts.poolAcquire; then they fail with noEndpoint, never sent",
+        .tags(.BA9))
     func empty() async throws {
         let fed = try Fed()
         fed.give("http://a.example")
@@ -84,7 +86,7 @@ struct EndpointUpdatesTests {
         #expect(fed.harness.sent.count == 1)
     }
 
-    @Test("noEndpoint is not retried: the attempt has waited already")
+    @Test("noEndpoint is not retried: the attempt has waited already", .tags(.BA9))
     func notRetried() async throws {
         let fed = try Fed()
         let pipeline = try fed.harness.pipeline { $0.retry.maximumAttempts = 3 }
@@ -96,7 +98,7 @@ struct EndpointUpdatesTests {
         #expect(error?.attempts == 1)
     }
 
-    @Test("The call's deadline ends the wait for an endpoint")
+    @Test("The call's deadline ends the wait for an endpoint", .tags(.BA9))
     func deadline() async throws {
         let fed = try Fed()
         let task = Task { try await fed.get(deadline: .seconds(2)) }
@@ -107,7 +109,7 @@ struct EndpointUpdatesTests {
         #expect(error?.progress == .neverSent)
     }
 
-    @Test("Cancelling a call ends its wait for an endpoint")
+    @Test("Cancelling a call ends its wait for an endpoint", .tags(.BA9))
     func cancellation() async throws {
         let fed = try Fed()
         let task = Task { try await fed.get() }
@@ -117,7 +119,7 @@ struct EndpointUpdatesTests {
         #expect(throws: CancellationError.self) { try result.get() }
     }
 
-    @Test("A list in which every weight is 0 is like an empty list, and is reported")
+    @Test("A list in which every weight is 0 is like an empty list, and is reported", .tags(.BA9))
     func weightsZero() async throws {
         let fed = try Fed()
         fed.lists.yield([ServiceEndpoint("http://a.example", weight: 0)])
@@ -135,7 +137,7 @@ struct EndpointUpdatesTests {
             ])
     }
 
-    @Test("When the sequence ends, the last list stays, and an event says so")
+    @Test("When the sequence ends, the last list stays, and an event says so", .tags(.BA8))
     func ends() async throws {
         let fed = try Fed()
         fed.give("http://a.example")
@@ -147,7 +149,7 @@ struct EndpointUpdatesTests {
         #expect(fed.harness.recorded.all == ["api.example: updated 1", "api.example: ended"])
     }
 
-    @Test("When the sequence throws, the last list stays, and an event says so")
+    @Test("When the sequence throws, the last list stays, and an event says so", .tags(.BA8))
     func throwing() async throws {
         let fed = try Fed()
         fed.give("http://a.example")
@@ -159,7 +161,7 @@ struct EndpointUpdatesTests {
         #expect(fed.harness.recorded.all == ["api.example: updated 1", "api.example: failed Broken"])
     }
 
-    @Test("If the sequence has ended without an endpoint, attempts fail at once, also those that wait")
+    @Test("If the sequence has ended without an endpoint, attempts fail at once, also those that wait", .tags(.BA9))
     func endsEmpty() async throws {
         let fed = try Fed()
         let waiting = Task { try await fed.get() }
@@ -172,7 +174,7 @@ struct EndpointUpdatesTests {
         #expect(next?.progress == .neverSent)
     }
 
-    @Test("Entries that are not valid are ignored; the event names the place and never the value")
+    @Test("Entries that are not valid are ignored; the event names the place and never the value", .tags(.BA10))
     func invalid() async throws {
         let fed = try Fed()
         fed.lists.yield([
@@ -196,7 +198,7 @@ struct EndpointUpdatesTests {
             ])
     }
 
-    @Test("Endpoints that stay in the list keep their state")
+    @Test("Endpoints that stay in the list keep their state", .tags(.BA8))
     func stateStays() async throws {
         let fed = try Fed()
         fed.harness.stub.on(.get, "http://a.example/users", always: .respond(.internalServerError))
@@ -211,7 +213,7 @@ struct EndpointUpdatesTests {
         #expect(!fed.harness.sent.dropFirst(before).contains("http://a.example/users"))
     }
 
-    @Test("A closed client stops reading; the last list stays")
+    @Test("A closed client stops reading; the last list stays", .tags(.BA11))
     func closed() async throws {
         let fed = try Fed()
         fed.give("http://a.example")
@@ -224,7 +226,7 @@ struct EndpointUpdatesTests {
         #expect(fed.harness.recorded.all == ["api.example: updated 1"])
     }
 
-    @Test("A client that is closed before its first request does not begin to read")
+    @Test("A client that is closed before its first request does not begin to read", .tags(.BA11))
     func closedBefore() async throws {
         let fed = try Fed()
         fed.give("http://a.example")
@@ -254,7 +256,7 @@ struct EndpointUpdatesTests {
         #expect(first.sent == ["http://a.example/users", "http://b.example/users"])
     }
 
-    @Test("When the client is released, the sequence is no longer read")
+    @Test("When the client is released, the sequence is no longer read", .tags(.BA11))
     func released() async throws {
         let stopped = Gate()
         do {
@@ -266,5 +268,60 @@ struct EndpointUpdatesTests {
             _ = try await harness.get()
         }
         try await stopped.wait()
+    }
+
+    /// A sequence whose second list waits for a gate, and does not notice a cancellation. The third list never comes.
+    private struct Deaf: AsyncSequence, AsyncIteratorProtocol, Sendable {
+        /// Opens a gate when the last copy of the sequence is released.
+        private final class Owned: Sendable {
+            private let released: Gate
+
+            init(_ released: Gate) {
+                self.released = released
+            }
+
+            deinit {
+                released.open()
+            }
+        }
+
+        private let second: Gate
+        private let never = Gate()
+        private let owned: Owned
+        private var count = 0
+
+        init(second: Gate, released: Gate) {
+            self.second = second
+            owned = Owned(released)
+        }
+
+        func makeAsyncIterator() -> Deaf { self }
+
+        mutating func next() async -> [ServiceEndpoint]? {
+            count += 1
+            let gate = count == 2 ? second : never
+            // A task of its own is not cancelled.
+            if count > 1 { try? await Task { try await gate.wait() }.value }
+            return [ServiceEndpoint("http://a.example")]
+        }
+    }
+
+    @Test(
+        "A sequence that ignores its cancellation is read no further when the client is closed or released",
+        .tags(.BA11),
+        arguments: [true, false])
+    func ignoredCancellation(isClosed: Bool) async throws {
+        let (second, released) = (Gate(), Gate())
+        do {
+            let lists = EndpointUpdates(Deaf(second: second, released: released))
+            let harness = try BalancingHarness(.updates(lists))
+            harness.stub.on(.get, "/users", always: .respond())
+            _ = try await harness.get()
+            try await second.waitForWaiters()
+            if isClosed { harness.balancers.close() }
+        }
+        #expect(!released.isOpen)
+        second.open()
+        try await released.wait()
     }
 }

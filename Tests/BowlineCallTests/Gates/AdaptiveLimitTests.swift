@@ -33,7 +33,7 @@ struct AdaptiveLimitTests {
 
     private static func refused(_ latency: Duration) -> ConcurrencySample { .overload(latency: latency) }
 
-    @Test("A used limit doubles each round while latency stays the same")
+    @Test("A used limit doubles each round while latency stays the same", .tags(.CO5))
     func doubling() {
         var driven = Driven(20)
         // The first 20 results are ignored, 20 are a round.
@@ -47,7 +47,7 @@ struct AdaptiveLimitTests {
         }
     }
 
-    @Test("A limit grows only if at least half of it is in flight")
+    @Test("A limit grows only if at least half of it is in flight", .tags(.CO5))
     func used() {
         for (inFlight, value) in [(1, 20.0), (9, 20), (10, 40)] {
             var driven = Driven(20)
@@ -57,7 +57,7 @@ struct AdaptiveLimitTests {
         }
     }
 
-    @Test("Results that say nothing change nothing")
+    @Test("Results that say nothing change nothing", .tags(.CO7))
     func ignored() {
         var driven = Driven(20)
         driven.end(20 + 19)
@@ -65,7 +65,7 @@ struct AdaptiveLimitTests {
         #expect(driven.value == 20)
     }
 
-    @Test("If all results are signs of overload, the limit falls by a quarter, once per round")
+    @Test("If all results are signs of overload, the limit falls by a quarter, once per round", .tags(.CO4))
     func overload() {
         for kind in [Self.refused, { .timedOut(latency: $0) }] {
             var driven = Driven(20)
@@ -82,7 +82,7 @@ struct AdaptiveLimitTests {
         }
     }
 
-    @Test("Refusals that come at once lower the limit no more often than an attempt takes time")
+    @Test("Refusals that come at once lower the limit no more often than an attempt takes time", .tags(.CO4))
     func quickRefusals() {
         var driven = Driven(20)
         driven.end(40)
@@ -97,7 +97,7 @@ struct AdaptiveLimitTests {
         #expect(driven.value >= 40 * 0.056)
     }
 
-    @Test("A limit that is not reached falls from what is in flight")
+    @Test("A limit that is not reached falls from what is in flight", .tags(.CO4))
     func overloadWhileUnused() {
         var driven = Driven(20)
         driven.inFlight = 4
@@ -106,7 +106,7 @@ struct AdaptiveLimitTests {
         #expect(driven.value == 3)
     }
 
-    @Test("After an outage the limit doubles up to three quarters of what it was, and then grows slowly")
+    @Test("After an outage the limit doubles up to three quarters of what it was, and then grows slowly", .tags(.CO4))
     func recovery() {
         var driven = Driven(20)
         driven.end(40)
@@ -120,7 +120,7 @@ struct AdaptiveLimitTests {
         #expect(limits.prefix(6) == [2, 4, 8, 16, 30, 30 + 30.0.squareRoot() / 2])
     }
 
-    @Test("A few signs of overload slow the growth, and do not stop it")
+    @Test("A few signs of overload slow the growth, and do not stop it", .tags(.CO4))
     func fewSigns() {
         var driven = Driven(100)
         driven.end(200)
@@ -131,7 +131,7 @@ struct AdaptiveLimitTests {
     }
 
     @Test(
-        "Latency that rises above 150 % of the base lowers the limit in proportion, by at most half",
+        "Latency that rises above 150 % of the base lowers the limit in proportion, by at most half", .tags(.CO6),
         arguments: [(60, nil), (70, nil), (80, 0.85 * 50 / 80), (200, 0.5)] as [(Int, Double?)])
     func latency(milliseconds: Int, factor: Double?) {
         var driven = Driven(100)
@@ -150,7 +150,7 @@ struct AdaptiveLimitTests {
         }
     }
 
-    @Test("Latency that rises a little ends the doubling")
+    @Test("Latency that rises a little ends the doubling", .tags(.CO6))
     func endOfDoubling() {
         var driven = Driven(20)
         driven.end(40)
@@ -161,7 +161,7 @@ struct AdaptiveLimitTests {
         #expect(driven.value == value + value.squareRoot() / 2)
     }
 
-    @Test("A clock that stands still and latencies of zero do not trap")
+    @Test("A clock that stands still and latencies of zero do not trap", .tags(.BI2))
     func still() {
         var driven = Driven(20)
         driven.milliseconds = 0

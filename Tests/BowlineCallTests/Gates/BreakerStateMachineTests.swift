@@ -8,7 +8,9 @@ import Testing
 struct BreakerStateMachineTests {
     // MARK: Opening
 
-    @Test("The breaker opens when the share of failures reaches the ratio, and not before the fewest attempts")
+    @Test(
+        "The breaker opens when the share of failures reaches the ratio, and not before the fewest attempts",
+        .tags(.BR1))
     func opens() {
         let breaker = DrivenBreaker()
         for _ in 0..<9 { #expect(breaker.attempt(.failure) == nil) }
@@ -19,7 +21,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.peek() == BreakerRefusal(reason: .open, retryAfter: .seconds(5)))
     }
 
-    @Test("Below the ratio the breaker stays closed")
+    @Test("Below the ratio the breaker stays closed", .tags(.BR1))
     func staysClosed() {
         let breaker = DrivenBreaker()
         for index in 0..<1000 { #expect(breaker.attempt(index % 5 < 2 ? .failure : .success) == nil) }
@@ -27,7 +29,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.peek() == nil)
     }
 
-    @Test("Results that have left the window do not count")
+    @Test("Results that have left the window do not count", .tags(.BR2))
     func window() {
         let breaker = DrivenBreaker()
         for _ in 0..<19 { _ = breaker.attempt(.failure) }
@@ -37,7 +39,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.attempt(.failure)?.to == .open)
     }
 
-    @Test("The window slides by a tenth of its length")
+    @Test("The window slides by a tenth of its length", .tags(.BR2))
     func slices() {
         let breaker = DrivenBreaker()
         for _ in 0..<10 {
@@ -49,7 +51,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.attempt(.failure)?.to == .open)
     }
 
-    @Test("An ignored result does not count")
+    @Test("An ignored result does not count", .tags(.BR5))
     func ignored() {
         let breaker = DrivenBreaker()
         for _ in 0..<19 { _ = breaker.attempt(.failure) }
@@ -57,7 +59,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.attempt(.failure)?.to == .open)
     }
 
-    @Test("Slow attempts open the breaker if a slow duration is set")
+    @Test("Slow attempts open the breaker if a slow duration is set", .tags(.BR7))
     func slow() {
         let breaker = DrivenBreaker()
         for _ in 0..<100 { #expect(breaker.attempt(.success, took: .seconds(100)) == nil) }
@@ -71,7 +73,9 @@ struct BreakerStateMachineTests {
 
     // MARK: The open period
 
-    @Test("Each opening doubles the open period up to the maximum, and a success of all probes closes the breaker")
+    @Test(
+        "Each opening doubles the open period up to the maximum, and a success of all probes closes the breaker",
+        .tags(.BR3))
     func doubling() {
         let breaker = DrivenBreaker()
         breaker.trip()
@@ -89,7 +93,8 @@ struct BreakerStateMachineTests {
     }
 
     @Test(
-        "The open period varies by 20 % to both sides", arguments: [(0.0, 4000), (0.25, 4500), (0.5, 5000), (1, 6000)])
+        "The open period varies by 20 % to both sides", .tags(.BR3),
+        arguments: [(0.0, 4000), (0.25, 4500), (0.5, 5000), (1, 6000)])
     func jitter(random: Double, milliseconds: Int) {
         let breaker = DrivenBreaker()
         breaker.random = random
@@ -97,7 +102,8 @@ struct BreakerStateMachineTests {
         #expect(breaker.peek()?.retryAfter == .milliseconds(milliseconds))
     }
 
-    @Test("The open period begins from the start after the breaker was closed for a window, and not before")
+    @Test(
+        "The open period begins from the start after the breaker was closed for a window, and not before", .tags(.BR3))
     func forgets() {
         for (closedFor, seconds) in [(Duration.seconds(9), 10), (.seconds(10), 5)] {
             let breaker = DrivenBreaker()
@@ -113,7 +119,9 @@ struct BreakerStateMachineTests {
 
     // MARK: Probes
 
-    @Test("A half-open breaker sends the probes and refuses other attempts, for about as long as an attempt takes")
+    @Test(
+        "A half-open breaker sends the probes and refuses other attempts, for about as long as an attempt takes",
+        .tags(.BR4))
     func probes() throws {
         let breaker = DrivenBreaker()
         _ = breaker.attempt(.success, took: .milliseconds(40))
@@ -136,7 +144,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.end(passes[2], .success)?.to == .closed)
     }
 
-    @Test("A probe that fails opens the breaker at once, and the results of the other probes are ignored")
+    @Test("A probe that fails opens the breaker at once, and the results of the other probes are ignored", .tags(.BR4))
     func failedProbe() throws {
         let breaker = DrivenBreaker()
         breaker.trip()
@@ -148,7 +156,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.state == .open)
     }
 
-    @Test("Probes that do not end lose their permits after the open period; their late results count")
+    @Test("Probes that do not end lose their permits after the open period; their late results count", .tags(.BR4))
     func hangingProbes() throws {
         let breaker = DrivenBreaker()
         breaker.trip()
@@ -171,7 +179,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.state == .closed)
     }
 
-    @Test("A late failure of a probe without a permit opens the breaker")
+    @Test("A late failure of a probe without a permit opens the breaker", .tags(.BR4))
     func lateFailure() throws {
         let breaker = DrivenBreaker()
         breaker.trip()
@@ -183,7 +191,7 @@ struct BreakerStateMachineTests {
         #expect(breaker.end(hanging, .failure)?.to == .open)
     }
 
-    @Test("Results of attempts that began before the last change of state are ignored")
+    @Test("Results of attempts that began before the last change of state are ignored", .tags(.BR2))
     func epochs() throws {
         let breaker = DrivenBreaker()
         let old = try (0..<30).map { _ in try #require(breaker.admitted()).pass }
@@ -203,7 +211,7 @@ struct BreakerStateMachineTests {
 
     // MARK: By hand
 
-    @Test("An isolated breaker refuses until it is reset, and a reset forgets all results")
+    @Test("An isolated breaker refuses until it is reset, and a reset forgets all results", .tags(.BR6))
     func byHand() throws {
         let breaker = DrivenBreaker()
         for _ in 0..<19 { _ = breaker.attempt(.failure) }
@@ -246,7 +254,7 @@ struct BreakerStateMachineTests {
         }
     }
 
-    @Test("Extreme options, times and random numbers do not trap")
+    @Test("Extreme options, times and random numbers do not trap", .tags(.BI4))
     func extremes() {
         let durations: [Duration] = [.seconds(Int64.max), .seconds(Int64.min), .zero, .nanoseconds(1), .seconds(5)]
         let instants = [Int64.min, Int64.min + 1, -1, 0, Int64.max - 1, .max].map(MonotonicInstant.init(nanoseconds:))
@@ -278,7 +286,7 @@ struct BreakerStateMachineTests {
         }
     }
 
-    @Test("A clock that stands still does not keep the counts from growing or the breaker from working")
+    @Test("A clock that stands still does not keep the counts from growing or the breaker from working", .tags(.BI2))
     func still() {
         let breaker = DrivenBreaker()
         for index in 0..<200_000 { _ = breaker.attempt(index % 2 == 0 ? .success : .ignored) }

@@ -11,7 +11,7 @@ struct ConcurrencyStateMachineTests {
 
     // MARK: Order
 
-    @Test("Attempts above the limit wait, and go in the order in which they came")
+    @Test("Attempts above the limit wait, and go in the order in which they came", .tags(.CO1))
     func order() {
         let gate = DrivenLimit(.fixed(2))
         #expect(gate.enter(1) == .admitted)
@@ -28,7 +28,7 @@ struct ConcurrencyStateMachineTests {
         #expect((gate.machine.inFlight, gate.machine.waiting) == (0, 0))
     }
 
-    @Test("A higher priority goes first, and equal ones in order")
+    @Test("A higher priority goes first, and equal ones in order", .tags(.CO2))
     func priorities() {
         let gate = DrivenLimit(.fixed(1))
         #expect(gate.enter(0) == .admitted)
@@ -39,7 +39,7 @@ struct ConcurrencyStateMachineTests {
         #expect(order == [3, 5, 2, 4, 1, 6])
     }
 
-    @Test("A new attempt does not overtake one that waits, even if the limit was raised")
+    @Test("A new attempt does not overtake one that waits, even if the limit was raised", .tags(.CO1))
     func noOvertaking() {
         let gate = DrivenLimit(.fixed(1))
         _ = gate.enter(1)
@@ -50,7 +50,7 @@ struct ConcurrencyStateMachineTests {
         #expect(gate.left() == ConcurrencyRelease(admitted: [2, 3]))
     }
 
-    @Test("A lowered limit admits none until enough attempts have ended")
+    @Test("A lowered limit admits none until enough attempts have ended", .tags(.CO1))
     func loweredLimit() {
         let gate = DrivenLimit(.fixed(3))
         for ticket in 1...3 as ClosedRange<Ticket> { _ = gate.enter(ticket) }
@@ -63,7 +63,7 @@ struct ConcurrencyStateMachineTests {
 
     // MARK: A full queue
 
-    @Test("Sheddable attempts are refused when half of the queue is in use, others when all of it is")
+    @Test("Sheddable attempts are refused when half of the queue is in use, others when all of it is", .tags(.CO2))
     func halfFull() {
         let gate = DrivenLimit(.fixed(1))
         gate.options.maximumWaiting = 5
@@ -77,7 +77,7 @@ struct ConcurrencyStateMachineTests {
         #expect(gate.machine.waiting == 5)
     }
 
-    @Test("An attempt takes the place of the newest attempt with the lowest priority below its own")
+    @Test("An attempt takes the place of the newest attempt with the lowest priority below its own", .tags(.CO2))
     func displacement() {
         let gate = DrivenLimit(.fixed(1))
         gate.options.maximumWaiting = 4
@@ -95,7 +95,7 @@ struct ConcurrencyStateMachineTests {
         #expect(order == [5, 8, 3, 4])
     }
 
-    @Test("A queue of no places refuses at once, and so does a wait of no time")
+    @Test("A queue of no places refuses at once, and so does a wait of no time", .tags(.CO2))
     func noQueue() {
         let gate = DrivenLimit(.fixed(1))
         _ = gate.enter(1)
@@ -110,7 +110,7 @@ struct ConcurrencyStateMachineTests {
 
     // MARK: Time
 
-    @Test("An attempt is not admitted when its wait is over, even if its timer is late")
+    @Test("An attempt is not admitted when its wait is over, even if its timer is late", .tags(.CO3))
     func expired() {
         let gate = DrivenLimit(.fixed(1))
         _ = gate.enter(1)
@@ -122,7 +122,7 @@ struct ConcurrencyStateMachineTests {
         #expect(!gate.waitEnded(2))
     }
 
-    @Test("A deadline ends the wait before it, by the time that attempts usually take")
+    @Test("A deadline ends the wait before it, by the time that attempts usually take", .tags(.GA3, .CO3))
     func deadline() {
         let gate = DrivenLimit(.fixed(1))
         _ = gate.enter(1)
@@ -144,7 +144,9 @@ struct ConcurrencyStateMachineTests {
         #expect(gate.enter(1, deadline: gate.now) == .admitted)
     }
 
-    @Test("An attempt that cannot be admitted in time at twice the rate of the queue is refused at once")
+    @Test(
+        "An attempt that cannot be admitted in time at twice the rate of the queue is refused at once",
+        .tags(.GA3, .CO3))
     func hopeless() {
         let gate = DrivenLimit(.fixed(1))
         _ = gate.enter(0)
@@ -167,7 +169,7 @@ struct ConcurrencyStateMachineTests {
         #expect(gate.enter(204) == .refused(.waitTooLong, retryAfter: .milliseconds(850)))
     }
 
-    @Test("The rate of the queue is measured anew after the queue was empty")
+    @Test("The rate of the queue is measured anew after the queue was empty", .tags(.CO3))
     func drainForgets() {
         let gate = DrivenLimit(.fixed(1))
         _ = gate.enter(0)
@@ -192,7 +194,7 @@ struct ConcurrencyStateMachineTests {
         #expect(documented.subtracting(made) == [])
     }
 
-    @Test("The gate does with each priority what the table says")
+    @Test("The gate does with each priority what the table says", .tags(.CO2))
     func gateTable() throws {
         var made: Set<[String]> = []
         for occupancy in Occupancy.allCases {
@@ -210,7 +212,7 @@ struct ConcurrencyStateMachineTests {
 
     // MARK: A walk, extremes
 
-    @Test("For 100,000 random steps the gate does what the model does, and every ticket ends once")
+    @Test("For 100,000 random steps the gate does what the model does, and every ticket ends once", .tags(.CO1))
     func walk() throws {
         var random = SeededRandom.fromEnvironment()
         for round in 0..<200 {
@@ -224,7 +226,7 @@ struct ConcurrencyStateMachineTests {
         }
     }
 
-    @Test("Extreme options, times and latencies do not trap")
+    @Test("Extreme options, times and latencies do not trap", .tags(.BI4))
     func extremes() {
         let durations: [Duration] = [.seconds(Int64.max), .seconds(Int64.min), .zero, .nanoseconds(1), .seconds(1)]
         let instants = [Int64.min, -1, 0, Int64.max - 1, .max].map(MonotonicInstant.init(nanoseconds:))
@@ -263,7 +265,7 @@ struct ConcurrencyStateMachineTests {
         }
     }
 
-    @Test("The adaptive limit stays within the bounds of the latest options")
+    @Test("The adaptive limit stays within the bounds of the latest options", .tags(.CO5))
     func bounds() {
         let gate = DrivenLimit(.adaptive(initial: 20, minimum: 10, maximum: 40))
         gate.options.maximumWait = .zero

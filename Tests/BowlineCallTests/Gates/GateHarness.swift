@@ -58,7 +58,8 @@ final class GateHarness: Sendable {
     /// Sends a request.
     func call(
         _ path: String = "/x", host: String = "stub.invalid", method: HTTPRequest.Method = .get,
-        deadline: Duration? = nil, attempt: Int = 1, _ options: (inout RequestOptions) -> Void = { _ in }
+        deadline: Duration? = nil, attempt: Int = 1, registry: (any CallRegistry)? = nil,
+        _ options: (inout RequestOptions) -> Void = { _ in }
     ) async throws -> ServiceResponse {
         var own = RequestOptions()
         options(&own)
@@ -70,7 +71,7 @@ final class GateHarness: Sendable {
         timeouts.bodyIdle = nil
         let context = RequestContext(
             deadline: deadline.map { Deadline(clock.now.advanced(by: $0)) }, attempt: attempt, timeouts: timeouts,
-            call: CallRecord(admitted: clock.now, clock: clock))
+            call: CallRecord(admitted: clock.now, registry: registry, clock: clock))
         return try await road.over(stub)(request, context: context)
     }
 

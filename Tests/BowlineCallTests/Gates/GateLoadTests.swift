@@ -109,7 +109,9 @@ struct GateLoadTests {
         #expect(admitted >= run.sent && admitted <= run.sent + run.cancelled, "seed \(seed)")
     }
 
-    @Test("10,000 calls over 50 scopes with everything on: each call ends in time, and every count returns to zero")
+    @Test(
+        "10,000 calls over 50 scopes with everything on: each call ends in time, and every count returns to zero",
+        .tags(.GA3, .GA6))
     func everything() async throws {
         let run = try await Self.run(seed: 1, calls: 10_000, usesStore: false)
         Self.check(run, calls: 10_000, seed: 1)
@@ -118,7 +120,8 @@ struct GateLoadTests {
     }
 
     @Test(
-        "The same with other seeds, and with a store of tokens that fails half of the time", arguments: [false, true])
+        "The same with other seeds, and with a store of tokens that fails half of the time", .tags(.GA6),
+        arguments: [false, true])
     func seeds(usesStore: Bool) async throws {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<5 {
@@ -129,7 +132,9 @@ struct GateLoadTests {
         }
     }
 
-    @Test("Calls to many scopes keep at most 1,024 scopes, and those that have been idle for long are forgotten")
+    @Test(
+        "Calls to many scopes keep at most 1,024 scopes, and those that have been idle for long are forgotten",
+        .tags(.GA5))
     func manyScopes() async throws {
         let harness = GateHarness { $0 = .standard }
         harness.stub.on(.get, "/x", always: .respond(.ok))
@@ -141,7 +146,7 @@ struct GateLoadTests {
         #expect(harness.gates.snapshot().scopes.count < 300)
     }
 
-    @Test("Extreme knobs do not trap")
+    @Test("Extreme knobs do not trap", .tags(.BI4))
     func extremes() async throws {
         let longest = Duration.seconds(Int64.max)
         for wait in [Duration.zero, longest] {

@@ -17,7 +17,7 @@ struct GateReportTests {
     }
 
     @Test(
-        "Responses",
+        "Responses", .tags(.CO4, .BR5),
         arguments: [
             (200, .success, .success), (204, .success, .success), (302, .success, .success), (404, .success, .success),
             (401, .success, .success), (408, .ignored, .success), (429, .overload, .success),
@@ -66,14 +66,14 @@ struct GateReportTests {
         ]
     }
 
-    @Test("Failures", arguments: Failure.all)
+    @Test("Failures", .tags(.CO4, .CO7, .BR5), arguments: Failure.all)
     func failures(_ failure: Failure) throws {
         let report = try Self.report(Self.failure(failure.code, failure.progress, failure.phase))
         #expect(report.load == failure.load)
         #expect(report.health == failure.health)
     }
 
-    @Test("A cancellation, and an error that middleware made, say nothing")
+    @Test("A cancellation, and an error that middleware made, say nothing", .tags(.CO7, .BR5))
     func nothing() throws {
         for outcome in [
             AttemptOutcome.ended(CancellationError()), Self.failure(.connectionClosed, .ambiguous, isOwn: false),

@@ -14,7 +14,8 @@ struct GateRetryTests {
         return options
     }
 
-    @Test("A refusal is retried when its time has come, any method, and takes nothing from the retry budget")
+    @Test(
+        "A refusal is retried when its time has come, any method, and takes nothing from the retry budget", .tags(.GA7))
     func retriedRefusal() async throws {
         let harness = GateHarness {
             $0.rate = Self.rate(1, 1)
@@ -39,7 +40,7 @@ struct GateRetryTests {
         #expect(harness.paths.count == 2)
     }
 
-    @Test("A refusal is not retried if its time is beyond the deadline or retry.maximumRetryAfter")
+    @Test("A refusal is not retried if its time is beyond the deadline or retry.maximumRetryAfter", .tags(.GA7))
     func noTime() async throws {
         let harness = GateHarness {
             $0.rate = Self.rate(0.01, 1)
@@ -56,7 +57,7 @@ struct GateRetryTests {
         #expect(harness.clock.sleeperCount == 0)
     }
 
-    @Test("A refusal without a time is not retried")
+    @Test("A refusal without a time is not retried", .tags(.GA7))
     func withoutTime() async throws {
         let harness = GateHarness {
             $0.concurrency = ConcurrencyOptions()
@@ -77,7 +78,7 @@ struct GateRetryTests {
         _ = try await first.value
     }
 
-    @Test("Each retry and each redirect passes the gates again")
+    @Test("Each retry and each redirect passes the gates again", .tags(.GA1))
     func again() async throws {
         let harness = GateHarness(
             { $0.rate = Self.rate(1, 3) },
@@ -99,7 +100,47 @@ struct GateRetryTests {
         #expect(try harness.snapshot().inFlight == 0)
     }
 
-    @Test("The breaker opens after failures, refuses at once, and its refusal is retried if the wait fits")
+    /// A registry of calls. The drain begins when the gate is opened.
+    private final class DrainingRegistry: CallRegistry {
+        let drain = Gate()
+
+        var isDraining: Bool { drain.isOpen }
+        func waitForDrainToBegin() async { try? await drain.wait() }
+        func callEnded(_ call: CallRecord) {}
+        func onForcedClose(_ call: CallRecord, _ handler: @escaping @Sendable () -> Void) -> Int? { nil }
+        func removeForcedCloseHandler(_ number: Int) {}
+    }
+
+    @Test(
+        "A retry that a drain ends at the gates returns to the budget; the call has the outcome before it", .tags(.GA8))
+    func drained() async throws {
+        let harness = GateHarness {
+            $0.rate = Self.rate(1, 1, wait: .seconds(60))
+        } retry: {
+            $0.baseDelay = .zero
+            $0.throttledBaseDelay = .zero
+        }
+        harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable))
+        let origin = try GateHarness.origin()
+        func left() -> Int { harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions()) }
+        let registry = DrainingRegistry()
+        let task = Task { try await harness.call(registry: registry) }
+        try await eventually("the retry to wait") { try harness.snapshot().waiting == 1 }
+        #expect(left() == 99)
+        registry.drain.open()
+        let response = try await task.value
+        #expect(response.status == .serviceUnavailable)
+        #expect(response.requestsSent == 1)
+        #expect(left() == 100)
+        #expect(harness.events.texts.last == "refused rate draining attempt 2")
+        let snapshot = try harness.snapshot()
+        #expect(snapshot.waiting == 0)
+        #expect(snapshot.inFlight == 0)
+    }
+
+    @Test(
+        "The breaker opens after failures, refuses at once, and its refusal is retried if the wait fits",
+        .tags(.GA2, .GA7, .BR1, .BR4))
     func breaker() async throws {
         let harness = GateHarness {
             $0.breaker = BreakerOptions()
@@ -131,7 +172,7 @@ struct GateRetryTests {
             ])
     }
 
-    @Test("isolate refuses without a time, and reset lets attempts go again")
+    @Test("isolate refuses without a time, and reset lets attempts go again", .tags(.BR6))
     func byHand() async throws {
         let harness = GateHarness {
             $0.breaker = BreakerOptions()
@@ -154,7 +195,7 @@ struct GateRetryTests {
         #expect(response.status == .ok)
     }
 
-    @Test("Clients with other knobs share the scope's state")
+    @Test("Clients with other knobs share the scope's state", .tags(.GA4))
     func sharedState() async throws {
         let harness = GateHarness { $0.rate = Self.rate(1, 2) }
         let other = GateHarness({ $0.sharesRetryAfter = true }, sharing: harness)

@@ -23,7 +23,7 @@ struct GateStoreTests {
         return harness
     }
 
-    @Test("An attempt asks the store for its scope and limit, and goes when the store answers")
+    @Test("An attempt asks the store for its scope and limit, and goes when the store answers", .tags(.GA4, .RA6))
     func asks() async throws {
         let harness = makeHarness()
         _ = try await harness.call("/1")
@@ -35,7 +35,7 @@ struct GateStoreTests {
         #expect(harness.events.texts == ["waited rate 0 ms", "waited rate 0 ms"])
     }
 
-    @Test("Attempts that come together share one question, and go in order")
+    @Test("Attempts that come together share one question, and go in order", .tags(.RA6))
     func together() async throws {
         let gate = Gate()
         store.behaviour = .hangs(gate)
@@ -52,7 +52,9 @@ struct GateStoreTests {
         #expect(try harness.snapshot().waiting == 0)
     }
 
-    @Test("A store with too few tokens makes attempts wait for its pause, and refuses the ones that cannot")
+    @Test(
+        "A store with too few tokens makes attempts wait for its pause, and refuses the ones that cannot",
+        .tags(.GA3, .RA6))
     func tooFew() async throws {
         store.behaviour = .limited(atMost: 1, retryAfter: .milliseconds(700))
         let harness = makeHarness()
@@ -68,7 +70,7 @@ struct GateStoreTests {
         #expect(harness.paths == ["/1", "/2"])
     }
 
-    @Test("While the store fails, a local bucket is used; when it answers again, its tokens are")
+    @Test("While the store fails, a local bucket is used; when it answers again, its tokens are", .tags(.RA7))
     func failsAndRecovers() async throws {
         store.behaviour = .fails
         let harness = makeHarness { $0.perSecond = 100 }
@@ -96,7 +98,7 @@ struct GateStoreTests {
         #expect(try harness.snapshot().waiting == 0)
     }
 
-    @Test("A store that does not answer within 100 ms counts as failed, and is cancelled")
+    @Test("A store that does not answer within 100 ms counts as failed, and is cancelled", .tags(.RA7))
     func slow() async throws {
         let gate = Gate()
         store.behaviour = .hangs(gate)
@@ -114,7 +116,7 @@ struct GateStoreTests {
         #expect(harness.time == .seconds(1))
     }
 
-    @Test("Cancelled attempts leave the queue, and the answer that comes later is kept for the next ones")
+    @Test("Cancelled attempts leave the queue, and the answer that comes later is kept for the next ones", .tags(.GA6))
     func cancelled() async throws {
         let gate = Gate()
         store.behaviour = .hangs(gate)
@@ -132,7 +134,7 @@ struct GateStoreTests {
         #expect(harness.paths == ["/2"])
     }
 
-    @Test("A pause that the service asked for counts for attempts with a store, too")
+    @Test("A pause that the service asked for counts for attempts with a store, too", .tags(.RA2))
     func closed() async throws {
         let harness = makeHarness()
         harness.stub.on(.get, "/busy", always: .respond(.tooManyRequests, fields: [.retryAfter: "5"]))

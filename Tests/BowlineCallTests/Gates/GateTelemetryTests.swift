@@ -25,7 +25,7 @@ struct GateTelemetryTests {
         options.rate?.maximumWait = .zero
     }
 
-    @Test("Refusals are counted by gate and reason, and waits are measured")
+    @Test("Refusals are counted by gate and reason, and waits are measured", .tags(.GA10))
     func refusalsAndWaits() async throws {
         let harness = try makeHarness { options in
             Self.slow(&options)
@@ -49,7 +49,7 @@ struct GateTelemetryTests {
         #expect(requests.count == 2)
     }
 
-    @Test("The limit of concurrency and the breaker's state are measured for each scope")
+    @Test("The limit of concurrency and the breaker's state are measured for each scope", .tags(.GA10, .CO4))
     func states() async throws {
         let harness = try makeHarness { options in
             options = .standard
@@ -70,7 +70,7 @@ struct GateTelemetryTests {
         #expect(changes.totalValue == 1)
     }
 
-    @Test("The number of scope names in dimensions is bounded, and so is their length")
+    @Test("The number of scope names in dimensions is bounded, and so is their length", .tags(.GA10))
     func bounds() async throws {
         let harness = try makeHarness(Self.slow)
         harness.stub.on(.get, "/x", always: .respond(.ok))
@@ -88,7 +88,9 @@ struct GateTelemetryTests {
         #expect(other.totalValue == Int64(300 - ClientMetrics.maximumScopeNames))
     }
 
-    @Test("A refusal is logged as a warning, at most once in ten seconds for each origin; names are cut and escaped")
+    @Test(
+        "A refusal is logged as a warning, at most once in ten seconds for each origin; names are cut and escaped",
+        .tags(.GA10))
     func refusalLines() async throws {
         let harness = try makeHarness(Self.slow)
         harness.stub.on(.get, "/x", always: .respond(.ok))
@@ -113,7 +115,7 @@ struct GateTelemetryTests {
         #expect(first.metadata["server.address"] == "http://stub.invalid:80")
     }
 
-    @Test("Changes of a breaker are logged")
+    @Test("Changes of a breaker are logged", .tags(.GA10))
     func breakerLines() async throws {
         let harness = try makeHarness { options in
             options.breaker = BreakerOptions()

@@ -22,7 +22,7 @@ struct GateTests {
 
     // MARK: Order
 
-    @Test("Attempts pass the rate gate in the order in which they came, each at its time")
+    @Test("Attempts pass the rate gate in the order in which they came, each at its time", .tags(.GA1, .RA1))
     func rateOrder() async throws {
         let harness = GateHarness(Self.slow)
         harness.stub.on(.get, "/{n}", always: .respond(.ok))
@@ -48,7 +48,7 @@ struct GateTests {
         #expect(end.admitted == 5)
     }
 
-    @Test("Attempts pass the concurrency gate one after another, in the order in which they came")
+    @Test("Attempts pass the concurrency gate one after another, in the order in which they came", .tags(.GA1, .CO1))
     func concurrencyOrder() async throws {
         let harness = GateHarness(Self.one)
         let gates = (1...4).map { _ in Gate() }
@@ -75,7 +75,8 @@ struct GateTests {
     // MARK: Refusals
 
     @Test(
-        "An attempt that would wait too long is refused: nothing is sent, and the error says which gate and until when")
+        "An attempt that would wait too long is refused: nothing is sent, and the error says which gate and until when",
+        .tags(.GA2))
     func refused() async throws {
         let harness = GateHarness { options in
             Self.slow(&options)
@@ -102,7 +103,7 @@ struct GateTests {
         #expect(try harness.snapshot().refused == 1)
     }
 
-    @Test("An attempt whose wait would pass its deadline is refused at once")
+    @Test("An attempt whose wait would pass its deadline is refused at once", .tags(.GA3))
     func deadline() async throws {
         let harness = GateHarness(Self.slow)
         harness.stub.on(.get, "/x", always: .respond(.ok))
@@ -116,7 +117,23 @@ struct GateTests {
         #expect(try result.get().status == .ok)
     }
 
-    @Test("An attempt that waits for the concurrency limit is refused when its wait has been too long")
+    @Test("An attempt waits no longer than maximumWait although its deadline is later", .tags(.GA3))
+    func waitBeforeDeadline() async throws {
+        let harness = GateHarness { options in
+            Self.slow(&options)
+            options.rate?.maximumWait = .milliseconds(400)
+        }
+        harness.stub.on(.get, "/x", always: .respond(.ok))
+        _ = try await harness.call()
+        let error = try #require(try await harness.error(deadline: .seconds(5)))
+        #expect(error.refusal?.reason == .waitTooLong)
+        #expect(error.retryAfter == .seconds(1))
+        #expect(harness.clock.sleeperCount == 0)
+        #expect(harness.paths.count == 1)
+    }
+
+    @Test(
+        "An attempt that waits for the concurrency limit is refused when its wait has been too long", .tags(.GA2, .CO3))
     func queueTimeout() async throws {
         let harness = GateHarness { options in
             Self.one(&options)
@@ -138,7 +155,7 @@ struct GateTests {
         #expect(harness.paths.count == 1)
     }
 
-    @Test("A full queue refuses; an attempt with a higher priority takes the place of a lower one")
+    @Test("A full queue refuses; an attempt with a higher priority takes the place of a lower one", .tags(.CO2))
     func priorities() async throws {
         let harness = GateHarness { options in
             Self.one(&options)
@@ -163,7 +180,7 @@ struct GateTests {
 
     // MARK: Cancellation
 
-    @Test("A cancelled wait ends at once and gives its token back")
+    @Test("A cancelled wait ends at once and gives its token back", .tags(.GA6))
     func cancelledWait() async throws {
         let harness = GateHarness(Self.slow)
         harness.stub.on(.get, "/{n}", always: .respond(.ok))
@@ -187,7 +204,7 @@ struct GateTests {
         #expect(end.refused == 0)
     }
 
-    @Test("A cancelled attempt leaves the queue or gives its place in flight to the next")
+    @Test("A cancelled attempt leaves the queue or gives its place in flight to the next", .tags(.GA6))
     func cancelledInQueue() async throws {
         let harness = GateHarness(Self.one)
         let gate = Gate()
@@ -207,7 +224,7 @@ struct GateTests {
         #expect(try harness.snapshot().concurrency == ConcurrencySnapshot(limit: 1, inFlight: 0, waiting: 0))
     }
 
-    @Test("A refusal by a later gate gives the token of the rate gate back")
+    @Test("A refusal by a later gate gives the token of the rate gate back", .tags(.GA6))
     func tokenReturns() async throws {
         let harness = GateHarness { options in
             Self.slow(&options)
@@ -230,7 +247,7 @@ struct GateTests {
 
     // MARK: The service's pauses
 
-    @Test("A 429 with Retry-After closes the scope for all callers, and no other scope")
+    @Test("A 429 with Retry-After closes the scope for all callers, and no other scope", .tags(.GA4, .RA2, .RA3))
     func closes() async throws {
         let harness = GateHarness { $0.sharesRetryAfter = true }
         harness.stub.on(.get, "/busy", always: .respond(.tooManyRequests, fields: [.retryAfter: "5"]))
@@ -261,6 +278,7 @@ struct GateTests {
 
     @Test(
         "Only a 429, or a 503, with a usable Retry-After closes the gate, at most for retry.maximumRetryAfter",
+        .tags(.RA2),
         arguments: [
             (429, "5", 5), (503, "5", 5), (503, "600", 30), (429, "0", nil), (429, "soon", nil), (500, "5", nil),
             (200, "5", nil), (429, nil, nil),
@@ -273,7 +291,9 @@ struct GateTests {
         #expect(try harness.snapshot().rate.closedFor == expected.map { Duration.seconds($0) })
     }
 
-    @Test("An attempt that the concurrency gate has let through still finds the gate of the service closed")
+    @Test(
+        "An attempt that the concurrency gate has let through still finds the gate of the service closed",
+        .tags(.GA6, .RA2))
     func closedWhileQueued() async throws {
         let harness = GateHarness { options in
             Self.one(&options)
@@ -292,7 +312,34 @@ struct GateTests {
         #expect(try harness.snapshot().concurrency == ConcurrencySnapshot(limit: 1, inFlight: 0, waiting: 0))
     }
 
-    @Test("A quota that runs low slows the calls down; one that is used up closes the gate")
+    @Test(
+        "Attempts whose turn comes when the breaker has opened are refused, and give their places in flight back",
+        .tags(.GA6))
+    func openedWhileQueued() async throws {
+        let harness = GateHarness { options in
+            Self.one(&options)
+            options.breaker = BreakerOptions()
+            options.breaker?.minimumAttempts = 1
+        }
+        let gate = Gate()
+        harness.stub.on(.get, "/broken", always: .respond(.badGateway).held(by: gate))
+        harness.stub.on(.get, "/x", always: .respond(.ok))
+        let broken = try await harness.start("/broken")
+        let queued = [try await harness.start("/x"), try await harness.start("/x")]
+        gate.open()
+        _ = try await broken.value
+        for task in queued {
+            let error = await #expect(throws: ServiceError.self) { try await task.value }
+            #expect(error?.code == .circuitOpen)
+        }
+        #expect(harness.paths == ["/broken"])
+        let snapshot = try harness.snapshot()
+        #expect(snapshot.concurrency == ConcurrencySnapshot(limit: 1, inFlight: 0, waiting: 0))
+        #expect(snapshot.waiting == 0)
+        #expect(snapshot.refused == 2)
+    }
+
+    @Test("A quota that runs low slows the calls down; one that is used up closes the gate", .tags(.RA4))
     func quota() async throws {
         let harness = GateHarness { options in
             options.rate = RateOptions()

@@ -43,6 +43,7 @@ struct LimitSimulationTests {
 
     @Test(
         "At twice the capacity the limit comes near the number of workers, and goodput is at least 95 % of capacity",
+        .tags(.CO6),
         arguments: [5, 20, 60])
     func converges(workers: Int) {
         let capacity = Double(workers) / 0.1
@@ -55,7 +56,8 @@ struct LimitSimulationTests {
         }
     }
 
-    @Test("The same with a time of service that varies", arguments: [Work.exponential, .lognormal], [20, 60])
+    @Test(
+        "The same with a time of service that varies", .tags(.CO6), arguments: [Work.exponential, .lognormal], [20, 60])
     func convergesWithNoise(work: Work, workers: Int) {
         let capacity = Double(workers) / 0.1
         for seed in Self.seeds {
@@ -65,7 +67,9 @@ struct LimitSimulationTests {
         }
     }
 
-    @Test("Latency that varies by chance does not lower the limit below what is needed", arguments: [10.0, 100])
+    @Test(
+        "Latency that varies by chance does not lower the limit below what is needed", .tags(.CO6),
+        arguments: [10.0, 100])
     func noise(inFlight: Double) {
         for seed in Self.seeds {
             let run = Self.run(
@@ -75,7 +79,8 @@ struct LimitSimulationTests {
         }
     }
 
-    @Test("If latency rises by itself, the limit falls to a half and a quarter, and then to what is needed")
+    @Test(
+        "If latency rises by itself, the limit falls to a half and a quarter, and then to what is needed", .tags(.CO6))
     func latencyJump() {
         for seed in Self.seeds {
             var service = Self.service(.max)
@@ -88,7 +93,7 @@ struct LimitSimulationTests {
         }
     }
 
-    @Test("If the service loses workers, the limit falls, and rises again when they are back")
+    @Test("If the service loses workers, the limit falls, and rises again when they are back", .tags(.CO6))
     func capacityDrop() {
         for seed in Self.seeds {
             var service = Self.service(80)
@@ -101,7 +106,7 @@ struct LimitSimulationTests {
         }
     }
 
-    @Test("After an outage of 5 s, goodput is back within a second")
+    @Test("After an outage of 5 s, goodput is back within a second", .tags(.CO4))
     func outage() {
         for seed in Self.seeds {
             var service = Self.service(40)
@@ -114,7 +119,9 @@ struct LimitSimulationTests {
         }
     }
 
-    @Test("A service that refuses what it has no worker for keeps most of its goodput", arguments: [5, 20, 60])
+    @Test(
+        "A service that refuses what it has no worker for keeps most of its goodput", .tags(.CO4),
+        arguments: [5, 20, 60])
     func refusing(workers: Int) {
         let capacity = Double(workers) / 0.1
         for seed in Self.seeds {
@@ -127,7 +134,7 @@ struct LimitSimulationTests {
     }
 
     @Test(
-        "A share of refusals that does not depend on the limit does not lower it for good",
+        "A share of refusals that does not depend on the limit does not lower it for good", .tags(.CO4),
         arguments: [0.01, 0.05, 0.5])
     func constantShare(share: Double) {
         for seed in Self.seeds {
@@ -140,6 +147,7 @@ struct LimitSimulationTests {
 
     @Test(
         "With deadlines, twice the capacity does not end in timeouts: goodput is at least 80 % of capacity",
+        .tags(.CO6),
         arguments: [0.3, 1, 3])
     func deadlines(deadline: Double) {
         for seed in Self.seeds {
@@ -150,7 +158,7 @@ struct LimitSimulationTests {
         }
     }
 
-    @Test("Several clients of one service find its capacity together")
+    @Test("Several clients of one service find its capacity together", .tags(.CO6))
     func severalClients() {
         for seed in Self.seeds {
             let run = Self.run(Self.service(80), Load(clients: 4, perSecond: 1600), seed: seed, until: 60)

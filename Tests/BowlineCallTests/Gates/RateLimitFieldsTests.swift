@@ -31,7 +31,7 @@ struct RateLimitFieldsTests {
     }
 
     @Test(
-        "What is left of each quota is read",
+        "What is left of each quota is read", .tags(.RA4),
         arguments: [
             Case([#"RateLimit: "default";r=50;t=30"#], [.limit(50, 30)]),
             Case([#"ratelimit: default;r=50;t=30"#], [.limit(50, 30)]),
@@ -64,7 +64,7 @@ struct RateLimitFieldsTests {
     }
 
     @Test(
-        "The three fields of the earlier drafts are read",
+        "The three fields of the earlier drafts are read", .tags(.RA4),
         arguments: [
             Case(
                 [#"RateLimit-Limit: 100"#, #"RateLimit-Remaining: 50"#, #"RateLimit-Reset: 30"#], [.limit(50, 30, 100)]),
@@ -82,7 +82,7 @@ struct RateLimitFieldsTests {
     }
 
     @Test(
-        "What cannot be read is ignored",
+        "What cannot be read is ignored", .tags(.RA5),
         arguments: [
             [], ["RateLimit:"], ["RateLimit: ,"], [#"RateLimit: "a";r=1,"#], [#"RateLimit: "a";r=1;"#],
             [#"RateLimit: "a;r=1"#], [#"RateLimit: "a\n";r=1"#], [#"RateLimit: "a";R=1"#], [#"RateLimit: "a";r=1 "b""#],
@@ -113,7 +113,7 @@ struct RateLimitFieldsTests {
     }
 
     @Test(
-        "Bare items with an error make the field unreadable",
+        "Bare items with an error make the field unreadable", .tags(.RA5),
         arguments: [
             "", "-", "1.", "1.1234", "1234567890123.1", "1e5", #""text"#, "?2", "?", ":a", ":a b:", "@", "@1.5",
             #"%"a"#, #"%"%C3""#,
@@ -125,7 +125,7 @@ struct RateLimitFieldsTests {
 
     // MARK: Advice
 
-    @Test("A quota that is used up is a pause until its window ends, at most the longest pause")
+    @Test("A quota that is used up is a pause until its window ends, at most the longest pause", .tags(.RA4))
     func usedUp() {
         #expect(Self.advice([#"RateLimit: "a";r=0;t=12"#]) == RateAdvice(pause: .seconds(12)))
         #expect(Self.advice([#"RateLimit: "a";r=0;t=86400"#]) == RateAdvice(pause: .seconds(30)))
@@ -139,7 +139,7 @@ struct RateLimitFieldsTests {
                 == RateAdvice(pause: .seconds(4)))
     }
 
-    @Test("A quota is low if a smaller share of it is left than of its window")
+    @Test("A quota is low if a smaller share of it is left than of its window", .tags(.RA4))
     func low() {
         let policy = #"RateLimit-Policy: "a";q=100;w=60"#
         #expect(Self.advice([#"RateLimit: "a";r=50;t=30"#, policy]).quota == .ample)
@@ -152,7 +152,7 @@ struct RateLimitFieldsTests {
         #expect(Self.advice([#"RateLimit: "a";r=49;t=30"#, sized]).quota == .low(remaining: 49, window: .seconds(30)))
     }
 
-    @Test("Of several quotas, the one with the lowest rate counts, and one that is used up pauses besides")
+    @Test("Of several quotas, the one with the lowest rate counts, and one that is used up pauses besides", .tags(.RA4))
     func several() {
         let advice = Self.advice([#"RateLimit: "a";r=100;t=10, "b";r=30;t=10, "c";r=0;t=2, "d";r=50;t=10"#])
         #expect(advice == RateAdvice(pause: .seconds(2), quota: .low(remaining: 30, window: .seconds(10))))

@@ -35,7 +35,8 @@ struct RateStateMachineTests {
 
     // MARK: Table
 
-    @Test("The burst goes at once; then each attempt waits one interval longer, until the wait is too long")
+    @Test(
+        "The burst goes at once; then each attempt waits one interval longer, until the wait is too long", .tags(.RA1))
     func bucket() {
         var rate = DrivenRate()
         let decisions = (0..<8).map { _ in Self.text(rate.take(at: Self.at(0), Self.rule), at: 0) }
@@ -49,7 +50,7 @@ struct RateStateMachineTests {
         #expect(later == ["go", "go", "wait 100"])
     }
 
-    @Test("A wait that would end at the deadline or later is refused at once")
+    @Test("A wait that would end at the deadline or later is refused at once", .tags(.GA3))
     func deadline() {
         var rate = DrivenRate()
         for _ in 0..<2 { _ = rate.take(at: Self.at(0), Self.rule) }
@@ -57,7 +58,7 @@ struct RateStateMachineTests {
         #expect(Self.text(rate.take(at: Self.at(0), deadline: Self.at(101), Self.rule), at: 0) == "wait 100")
     }
 
-    @Test("A token that comes back is used by the next attempt")
+    @Test("A token that comes back is used by the next attempt", .tags(.GA6))
     func withdrawn() throws {
         var rate = DrivenRate()
         let decisions = (0..<5).map { _ in rate.take(at: Self.at(0), Self.rule) }
@@ -72,7 +73,7 @@ struct RateStateMachineTests {
         #expect(Self.text(rate.take(at: Self.at(60), Self.rule), at: 60) == "go")
     }
 
-    @Test("Attempts that are cancelled one after another leave a full bucket")
+    @Test("Attempts that are cancelled one after another leave a full bucket", .tags(.GA6))
     func allWithdrawn() {
         var rate = DrivenRate()
         for _ in 0..<1000 {
@@ -87,7 +88,7 @@ struct RateStateMachineTests {
 
     // MARK: Pauses
 
-    @Test("A pause closes the gate for all; afterwards attempts go at the rate and not all at once")
+    @Test("A pause closes the gate for all; afterwards attempts go at the rate and not all at once", .tags(.RA2, .RA3))
     func closed() {
         var rate = DrivenRate()
         rate.answered(RateAdvice(pause: .milliseconds(300)), at: Self.at(0))
@@ -97,7 +98,7 @@ struct RateStateMachineTests {
         #expect(rate.machine.closedFor(at: Self.at(300)) == nil)
     }
 
-    @Test("When a closed gate opens, its bucket has one token")
+    @Test("When a closed gate opens, its bucket has one token", .tags(.RA3))
     func opens() {
         var rate = DrivenRate()
         rate.answered(RateAdvice(pause: .milliseconds(300)), at: Self.at(0))
@@ -110,7 +111,7 @@ struct RateStateMachineTests {
         #expect(later == ["go", "go", "wait 100"])
     }
 
-    @Test("An attempt that waited finds the gate closed, and waits again or is refused by its own limit")
+    @Test("An attempt that waited finds the gate closed, and waits again or is refused by its own limit", .tags(.RA2))
     func closedMeanwhile() throws {
         var rate = DrivenRate()
         for _ in 0..<2 { _ = rate.take(at: Self.at(0), Self.rule) }
@@ -126,6 +127,10 @@ struct RateStateMachineTests {
 
     @Test(
         "Without a rate, attempts go at once, and those that come at once in a pause are spread over a quarter of it")
+=======
+        "Without a rate, attempts go at once, and those that wait for the end of a pause are spread over a tenth of it",
+        .tags(.RA3))
+>>>>>>> wt-faults
     func spread() {
         var rate = DrivenRate()
         for _ in 0..<100 { #expect(Self.text(rate.take(at: Self.at(0), Self.sharing), at: 0) == "go") }
@@ -144,6 +149,7 @@ struct RateStateMachineTests {
         #expect(Self.text(rate.take(at: Self.at(801), Self.sharing), at: 801) == "go")
     }
 
+<<<<<<< HEAD
     @Test("Without a rate, attempts that come one after another in a pause go about as slowly after it")
     func pace() {
         var rate = DrivenRate()
@@ -174,7 +180,7 @@ struct RateStateMachineTests {
         }
     }
 
-    @Test("A pause that is longer than attempts wait refuses them, with the time until it ends")
+    @Test("A pause that is longer than attempts wait refuses them, with the time until it ends", .tags(.RA2))
     func longPause() {
         var rate = DrivenRate()
         rate.answered(RateAdvice(pause: .seconds(30)), at: Self.at(0))
@@ -188,7 +194,8 @@ struct RateStateMachineTests {
 
     // MARK: Quotas
 
-    @Test("A quota that runs low slows the gate until its window ends, and never by more than attempts wait")
+    @Test(
+        "A quota that runs low slows the gate until its window ends, and never by more than attempts wait", .tags(.RA4))
     func quota() {
         var rate = DrivenRate()
         // 4 requests for 0.8 s: one each 200 ms, and two of them at once.
@@ -209,7 +216,7 @@ struct RateStateMachineTests {
         #expect(rate.machine.state(at: Self.at(2000)) == .open)
     }
 
-    @Test("A quota that allows more than the own rate changes nothing")
+    @Test("A quota that allows more than the own rate changes nothing", .tags(.RA4))
     func ampleQuota() {
         var rate = DrivenRate()
         rate.answered(RateAdvice(quota: .low(remaining: 1000, window: .seconds(1))), at: Self.at(0))
@@ -233,7 +240,9 @@ struct RateStateMachineTests {
         #expect(documented.subtracting(made) == [])
     }
 
-    @Test("Random walks of 100,000 steps: never more than the rate and the burst, never while closed, never too late")
+    @Test(
+        "Random walks of 100,000 steps: never more than the rate and the burst, never while closed, never too late",
+        .tags(.RA1))
     func walk() {
         var random = SeededRandom.fromEnvironment()
         for _ in 0..<200 {
@@ -245,7 +254,7 @@ struct RateStateMachineTests {
         }
     }
 
-    @Test("Extreme knobs, times and advice do not trap")
+    @Test("Extreme knobs, times and advice do not trap", .tags(.BI4))
     func extremes() {
         let longest = Duration.seconds(Int64.max)
         let instants = [Int64.min, -1, 0, 1, Int64.max - 1, Int64.max].map(MonotonicInstant.init(nanoseconds:))
@@ -286,7 +295,9 @@ struct RateStateMachineTests {
         #expect(decisions == paces.count * 3 * advices.count * instants.count * 3)
     }
 
-    @Test("With a clock that stands still, the burst goes and the rest is refused, however often it is tried")
+    @Test(
+        "With a clock that stands still, the burst goes and the rest is refused, however often it is tried", .tags(.BI2)
+    )
     func standingClock() {
         var machine = RateStateMachine()
         let rule = RateRule(pace: .init(perSecond: 1_000_000, burst: 1000), burst: 1000, maximumWait: .zero)
@@ -295,5 +306,20 @@ struct RateStateMachineTests {
             if case .go = machine.take(at: Self.at(0), waitEnds: Self.at(0), deadline: nil, rule) { gone += 1 }
         }
         #expect(gone == 1000)
+    }
+
+    @Test("A bucket from which a billion tokens are missing has them back at the rate, to the nanosecond", .tags(.BI3))
+    func billion() {
+        let pace = TokenSchedule.Pace(interval: 1000, burst: 1_000_000_000)
+        var schedule = TokenSchedule(tokens: 0, at: Self.at(0), pace)
+        #expect(schedule.next(at: Self.at(0), opening: nil, pace) == MonotonicInstant(nanoseconds: 1000))
+        #expect(!schedule.isFull(at: MonotonicInstant(nanoseconds: 999_999_999_999)))
+        #expect(schedule.isFull(at: MonotonicInstant(nanoseconds: 1_000_000_000_000)))
+        // The missing tokens come ten times more slowly: at one token in ten microseconds, a billion take 10,000 s.
+        let slower = TokenSchedule.Pace(interval: 10_000, burst: 1_000_000_000)
+        let token = schedule.take(at: Self.at(0), opening: nil, slower)
+        #expect(token.slot == MonotonicInstant(nanoseconds: 10_000))
+        #expect(!schedule.isFull(at: Self.at(10_000_000)))
+        #expect(schedule.isFull(at: MonotonicInstant(nanoseconds: 10_000_000_010_000)))
     }
 }

@@ -33,7 +33,7 @@ struct ScopeTableTests {
         return pass
     }
 
-    @Test("A full table forgets the quarter of its scopes that has been idle for longest")
+    @Test("A full table forgets the quarter of its scopes that has been idle for longest", .tags(.GA5))
     func forgetsColdest() throws {
         var table = ScopeTable(maximum: 16)
         let settings = try Self.settings()
@@ -45,7 +45,7 @@ struct ScopeTableTests {
         for number in [0, 5, 15, 16] { #expect(table[try Self.scope(number)] != nil) }
     }
 
-    @Test("Scopes that have been idle for ten minutes are forgotten when another one comes")
+    @Test("Scopes that have been idle for ten minutes are forgotten when another one comes", .tags(.GA5))
     func forgetsIdle() throws {
         var table = ScopeTable(maximum: 16)
         let settings = try Self.settings()
@@ -56,7 +56,9 @@ struct ScopeTableTests {
         #expect(table[try Self.scope(3)] != nil)
     }
 
-    @Test("A scope in use or isolated is never forgotten, and one that protects its service only after the others")
+    @Test(
+        "A scope in use or isolated is never forgotten, and one that protects its service only after the others",
+        .tags(.GA5))
     func keeps() throws {
         var table = ScopeTable(maximum: 8)
         let settings = try Self.settings { $0.sharesRetryAfter = true }

@@ -19,7 +19,9 @@ struct TokenSupplyTests {
             ticket, at: Self.at(now), waitEnds: Self.at(now + wait), deadline: deadline.map(Self.at), Self.limit)
     }
 
-    @Test("The first attempt asks the store and waits; the attempts that come meanwhile get their tokens in order")
+    @Test(
+        "The first attempt asks the store and waits; the attempts that come meanwhile get their tokens in order",
+        .tags(.RA6))
     func firstAsk() throws {
         var supply = DrivenSupply()
         let (entry, effects) = take(&supply, 1, at: 0)
@@ -37,7 +39,8 @@ struct TokenSupplyTests {
     }
 
     @Test(
-        "A store with too few tokens is asked again after its pause; an attempt that would wait too long is refused at once"
+        "A store with too few tokens is asked again after its pause; an attempt that would wait too long is refused at once",
+        .tags(.RA6)
     )
     func tooFew() throws {
         var supply = DrivenSupply()
@@ -78,14 +81,14 @@ struct TokenSupplyTests {
         return (supply, asks, attempts)
     }
 
-    @Test("Under load, one question fetches the tokens of several attempts")
+    @Test("Under load, one question fetches the tokens of several attempts", .tags(.RA6))
     func batches() throws {
         let (_, asks, attempts) = try warm(perSecond: 250, until: 10_000)
         #expect(attempts == 2500)
         #expect(asks < attempts / 4)
     }
 
-    @Test("Tokens that are not used within a second are dropped")
+    @Test("Tokens that are not used within a second are dropped", .tags(.RA6))
     func shelfLife() throws {
         var (supply, _, attempts) = try warm(perSecond: 250, until: 5000)
         let limit = RateLimit(perSecond: 1000, burst: 100)
@@ -100,7 +103,9 @@ struct TokenSupplyTests {
         }
     }
 
-    @Test("If the store fails, attempts get the share that the process has used, and waiting ones their turn in order")
+    @Test(
+        "If the store fails, attempts get the share that the process has used, and waiting ones their turn in order",
+        .tags(.RA7))
     func share() throws {
         var (supply, _, attempts) = try warm(perSecond: 250, until: 8000)
         let limit = RateLimit(perSecond: 1000, burst: 100)
@@ -133,7 +138,7 @@ struct TokenSupplyTests {
         #expect(gaps.allSatisfy { (3...6).contains($0) })
     }
 
-    @Test("A process that has never got a token from the store uses a tenth of the limit")
+    @Test("A process that has never got a token from the store uses a tenth of the limit", .tags(.RA7))
     func unknownShare() throws {
         var supply = DrivenSupply()
         let ask = try #require(take(&supply, 1, at: 0).1.ask)
@@ -150,7 +155,9 @@ struct TokenSupplyTests {
         }
     }
 
-    @Test("Attempts that wait for the local bucket get the store's tokens when it answers again, and not both")
+    @Test(
+        "Attempts that wait for the local bucket get the store's tokens when it answers again, and not both",
+        .tags(.RA7))
     func backAgain() throws {
         var supply = DrivenSupply()
         let ask = try #require(take(&supply, 1, at: 0).1.ask)
@@ -166,7 +173,7 @@ struct TokenSupplyTests {
         #expect(supply.timerFired(try #require(failed.timer).number, at: Self.at(400), Self.limit) == .init())
     }
 
-    @Test("A store that is away is asked again after growing pauses, and its answer ends the local bucket")
+    @Test("A store that is away is asked again after growing pauses, and its answer ends the local bucket", .tags(.RA7))
     func recovery() throws {
         var supply = DrivenSupply()
         var ask = try #require(take(&supply, 1, at: 0).1.ask)
@@ -198,7 +205,7 @@ struct TokenSupplyTests {
         #expect(take(&supply, ticket + 4, at: now + 2250, wait: 0).1.ask != nil)
     }
 
-    @Test("A token that comes back goes to the attempt that waits longest")
+    @Test("A token that comes back goes to the attempt that waits longest", .tags(.RA6))
     func withdrawn() throws {
         var supply = DrivenSupply()
         let ask = try #require(take(&supply, 1, at: 0).1.ask)
@@ -215,7 +222,7 @@ struct TokenSupplyTests {
 
     // MARK: A fleet
 
-    @Test("Four processes stay within two percent of their common limit, also while the store is away")
+    @Test("Four processes stay within two percent of their common limit, also while the store is away", .tags(.RA7))
     func fleet() {
         for seed in UInt64(1)...5 {
             var fleet = SimulatedFleet(seed: seed, processes: 4, RateLimit(perSecond: 1000, burst: 100))
@@ -265,7 +272,7 @@ struct TokenSupplyTests {
         }
     }
 
-    @Test("Extreme limits, times and answers do not trap")
+    @Test("Extreme limits, times and answers do not trap", .tags(.BI4))
     func extremes() {
         let instants = [Int64.min, -1, 0, Int64.max - 1, Int64.max].map(MonotonicInstant.init(nanoseconds:))
         let longest = Duration.seconds(Int64.max)

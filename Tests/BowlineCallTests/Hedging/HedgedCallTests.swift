@@ -258,7 +258,9 @@ struct HedgedCallTests {
         return found
     }
 
-    @Test("Events say when a hedge began and which attempt won; the metric counts each hedge by its outcome")
+    @Test(
+        "Events say when a hedge began and which attempt won; the metric counts each hedge by its outcome", .tags(.HG13)
+    )
     func eventsAndMetrics() async throws {
         let cases: [(won: Int, outcome: String)] = [(1, "lost"), (2, "won"), (0, "failed"), (-1, "cancelled")]
         for (winner, outcome) in cases {
@@ -284,7 +286,7 @@ struct HedgedCallTests {
         }
     }
 
-    @Test("Spans and lines of a hedge name it; each attempt has its own span")
+    @Test("Spans and lines of a hedge name it; each attempt has its own span", .tags(.HG13))
     mutating func spansAndLines() async throws {
         let tracer = InMemoryTracer()
         let tracing = try #require(withTracer(tracer) { AttemptTracing() })

@@ -156,7 +156,7 @@ struct HedgingStateMachineTests {
         #expect(answered.ended(2, .acceptable) == .finish(2, cancel: AttemptSet()))
     }
 
-    @Test("Numbers out of range are clamped; extremes of the clock do not trap")
+    @Test("Numbers out of range are clamped; extremes of the clock do not trap", .tags(.BI4))
     func extremes() {
         let many = DrivenRound(delay: .zero, maximumHedges: .max)
         many.began()

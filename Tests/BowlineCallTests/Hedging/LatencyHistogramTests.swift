@@ -76,7 +76,7 @@ struct LatencyHistogramTests {
         #expect(histogram.count(at: at(900_000)) == 1)
     }
 
-    @Test("Extreme durations, shares and clocks do not trap")
+    @Test("Extreme durations, shares and clocks do not trap", .tags(.BI4))
     func extremes() {
         var histogram = LatencyHistogram(at: start)
         for duration in [Duration.seconds(Int64.max), .seconds(Int64.min), .zero, .nanoseconds(-1), .seconds(4295)] {

@@ -1,0 +1,111 @@
+import BowlineCore
+import Testing
+
+@testable import BowlineCall
+
+@Suite("The gates of one scope")
+struct ScopeGatesTests {
+    /// The gates, and a clock that stands still.
+    private final class Driven {
+        let gates: ScopeGates
+        let settings: GateSettings
+        var effects = GateEffects()
+        private let scope: PolicyScope
+        private let now = MonotonicInstant(nanoseconds: 1_000_000_000)
+
+        init(_ change: (inout ResilienceOptions) -> Void) throws {
+            scope = PolicyScope(origin: try ServiceURL("http://stub.invalid").origin)
+            gates = ScopeGates(scope, at: now)
+            var options = ResilienceOptions()
+            change(&options)
+            settings = try #require(GateSettings(options))
+        }
+
+        func makeVisit() -> GateVisit { GateVisit(scope: scope, priority: .normal, deadline: nil) }
+
+        func enter(_ visit: inout GateVisit) -> GateStep { gates.enter(&visit, at: now, settings, &effects) }
+
+        func turnEnded(_ visit: inout GateVisit, _ end: GateWaitEnd) -> GateStep {
+            gates.turnEnded(&visit, end, at: now, settings, &effects)
+        }
+
+        func left(_ pass: GatePass) { gates.left(pass, .nothing, at: now, random: 0.5, settings, &effects) }
+
+        func storeAnswered(_ count: Int) throws {
+            let ask = try #require(effects.ask)
+            let limit = try #require(settings.supply?.limit)
+            effects.ask = nil
+            gates.storeAnswered(ask.number, RateLimitGrant(count: count), at: now, limit, &effects)
+        }
+
+        var snapshot: ScopeSnapshot { gates.snapshot(at: now) }
+    }
+
+    private func pass(of step: GateStep) -> GatePass? {
+        if case .admitted(let pass) = step { pass } else { nil }
+    }
+
+    private func isQueued(_ step: GateStep) -> Bool {
+        if case .queued = step { true } else { false }
+    }
+
+    private func isAbandoned(_ step: GateStep) -> Bool {
+        if case .abandoned = step { true } else { false }
+    }
+
+    @Test("An attempt that is cancelled when its turn has come gives its place in flight to the next", .tags(.GA6))
+    func placeOfCancelled() throws {
+        let driven = try Driven {
+            $0.concurrency = ConcurrencyOptions()
+            $0.concurrency?.limit = .fixed(1)
+        }
+        var (first, second, third) = (driven.makeVisit(), driven.makeVisit(), driven.makeVisit())
+        let held = try #require(pass(of: driven.enter(&first)))
+        #expect(isQueued(driven.enter(&second)))
+        #expect(isQueued(driven.enter(&third)))
+        driven.left(held)
+        #expect(driven.effects.turns.count == 1)
+        #expect(isAbandoned(driven.turnEnded(&second, .abandoned)))
+        #expect(driven.effects.turns.count == 2)
+        let last = try #require(pass(of: driven.turnEnded(&third, .due)))
+        driven.left(last)
+        let snapshot = driven.snapshot
+        #expect(snapshot.concurrency == ConcurrencySnapshot(limit: 1, inFlight: 0, waiting: 0))
+        #expect(snapshot.inFlight == 0)
+        #expect(snapshot.waiting == 0)
+        #expect(snapshot.admitted == 2)
+    }
+
+    @Test("A drain that comes when a retry's turn has come gives its place in flight back, and refuses it", .tags(.GA6))
+    func placeOfDrained() throws {
+        let driven = try Driven {
+            $0.concurrency = ConcurrencyOptions()
+            $0.concurrency?.limit = .fixed(1)
+        }
+        var (first, second) = (driven.makeVisit(), driven.makeVisit())
+        let held = try #require(pass(of: driven.enter(&first)))
+        #expect(isQueued(driven.enter(&second)))
+        driven.left(held)
+        guard case .refused(let refusal) = driven.turnEnded(&second, .draining) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(refusal.reason == .draining)
+        #expect(driven.snapshot.concurrency == ConcurrencySnapshot(limit: 1, inFlight: 0, waiting: 0))
+    }
+
+    @Test("An attempt that is cancelled when it has its token gives it to the next attempt", .tags(.GA6, .RA6))
+    func tokenOfCancelled() throws {
+        let driven = try Driven {
+            $0.rate = RateOptions()
+            $0.rate?.store = ScriptedStore()
+        }
+        var (first, second, third) = (driven.makeVisit(), driven.makeVisit(), driven.makeVisit())
+        #expect(isQueued(driven.enter(&first)))
+        try driven.storeAnswered(1)
+        #expect(driven.effects.turns.count == 1)
+        #expect(isAbandoned(driven.turnEnded(&first, .abandoned)))
+        #expect(pass(of: driven.enter(&second)) != nil)
+        #expect(isQueued(driven.enter(&third)))
+    }
+}
