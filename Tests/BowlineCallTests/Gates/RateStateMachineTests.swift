@@ -126,11 +126,8 @@ struct RateStateMachineTests {
     }
 
     @Test(
-        "Without a rate, attempts go at once, and those that come at once in a pause are spread over a quarter of it")
-=======
-        "Without a rate, attempts go at once, and those that wait for the end of a pause are spread over a tenth of it",
+        "Without a rate, attempts go at once, and those that come at once in a pause are spread over a quarter of it",
         .tags(.RA3))
->>>>>>> wt-faults
     func spread() {
         var rate = DrivenRate()
         for _ in 0..<100 { #expect(Self.text(rate.take(at: Self.at(0), Self.sharing), at: 0) == "go") }
