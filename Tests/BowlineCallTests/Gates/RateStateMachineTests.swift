@@ -146,7 +146,6 @@ struct RateStateMachineTests {
         #expect(Self.text(rate.take(at: Self.at(801), Self.sharing), at: 801) == "go")
     }
 
-<<<<<<< HEAD
     @Test("Without a rate, attempts that come one after another in a pause go about as slowly after it")
     func pace() {
         var rate = DrivenRate()
