@@ -35,7 +35,8 @@ struct SimulationJudge: Sendable {
             add("call \(call.number) has ended \(record.endings) times")
             return
         }
-        let unchanged = self.record.executionsUnchanged.indices.contains(call.number)
+        let unchanged =
+            self.record.executionsUnchanged.indices.contains(call.number)
             ? self.record.executionsUnchanged[call.number] : 0
         if !call.mayRepeat, unchanged > 1 { add("\(call.method) \(call.number) was executed \(unchanged) times") }
         if let sent = record.requestsSent, executions > sent {

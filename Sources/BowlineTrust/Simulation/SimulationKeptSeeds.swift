@@ -9,5 +9,11 @@ enum SimulationKeptSeeds {
         let fault: String
     }
 
-    static let all: [Seed] = []
+    static let all: [Seed] = [
+        Seed(
+            seed: 3,
+            fault: "A connection that ended within its first HTTP/2 frame failed as protocolViolation, without a retry."
+        ),
+        Seed(seed: 9, fault: "The judge took the GET after a redirect for a second execution of the POST."),
+    ]
 }
