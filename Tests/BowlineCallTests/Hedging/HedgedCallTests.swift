@@ -92,6 +92,43 @@ struct HedgedCallTests {
         #expect(events.texts.last == "ended, winner 1: call 1 attempt 1 hedge 0")
     }
 
+    /// Gates with a rate of one attempt per second, and this breaker. A hedge waits for its token.
+    private func slowGates(_ breaker: BreakerOptions? = nil) -> CallPlan.Gates? {
+        var resilience = ResilienceOptions()
+        resilience.rate = RateOptions()
+        resilience.rate?.perSecond = 1
+        resilience.rate?.burst = 1
+        resilience.rate?.maximumWait = .seconds(60)
+        resilience.breaker = breaker
+        return CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
+    }
+
+    @Test("A gate's refusal of a hedge does not hide why the first attempt failed, although nothing was sent")
+    mutating func refusalAfterFailure() async throws {
+        var breaker = BreakerOptions()
+        breaker.minimumAttempts = 1
+        let gates = slowGates(breaker)
+        let events = HedgeEvents()
+        harness.configure = { [clock = harness.clock] in
+            $0.gates = gates
+            $0.events = EventDispatch([events], clock: clock)
+        }
+        answer(.fail(.connectionRefused, progress: .neverSent).held(by: first))
+        let task = try harness.start()
+        try await harness.passDelay()
+        try await eventually("the hedge to wait") { gates?.shared.snapshot().waiting == 1 }
+        // The failure opens the breaker, which refuses the hedge when its token has come.
+        first.open()
+        try await eventually("the first attempt to end") { gates?.shared.snapshot().inFlight == 0 }
+        try await harness.clock.waitForSleepers()
+        harness.clock.advance(by: .seconds(1))
+        let error = await #expect(throws: ServiceError.self) { try await task.value }
+        #expect(error?.code == .connectionRefused)
+        #expect(error?.requestsSent == 1)
+        #expect(events.texts.contains("refused breaker: call 1 attempt 1 hedge 1"))
+        #expect(harness.stub.calls.count == 1)
+    }
+
     // MARK: The delay by percentile
 
     private func latency(_ name: String? = nil) throws -> ScopeLatency {

@@ -111,7 +111,7 @@ struct HedgingStateMachineTests {
     }
 
     private static let fromLeast: [HedgingStateMachine.Ending] =
-        [.ended] + [RequestProgress.neverSent, .refused, .ambiguous, .responseStarted].map { .failed($0) } + [
+        [.ended, .unadmitted] + [RequestProgress.neverSent, .refused, .ambiguous, .responseStarted].map { .failed($0) } + [
             .retryable
         ]
 
