@@ -103,6 +103,23 @@ struct HedgedCallTests {
         return CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
     }
 
+    @Test("A hedge that is cancelled while it waits for a gate gives its retry back")
+    mutating func cancelledAtGate() async throws {
+        let gates = slowGates()
+        harness.configure = { $0.gates = gates }
+        answer(.respond(body: "first").held(by: first))
+        let task = try harness.start()
+        try await harness.passDelay()
+        try await eventually("the hedge to wait") { gates?.shared.snapshot().waiting == 1 }
+        #expect(try harness.budgetLeft() == 99)
+        first.open()
+        let response = try await task.value
+        #expect(response.requestsSent == 1)
+        #expect(try harness.budgetLeft() == 100)
+        #expect(gates?.shared.snapshot().waiting == 0)
+        #expect(harness.stub.calls.count == 1)
+    }
+
     @Test("A gate's refusal of a hedge does not hide why the first attempt failed, although nothing was sent")
     mutating func refusalAfterFailure() async throws {
         var breaker = BreakerOptions()
