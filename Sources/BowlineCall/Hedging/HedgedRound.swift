@@ -84,12 +84,18 @@ struct HedgedRound: ~Copyable {
         if context.call.isDraining {
             carryOut(machine.drainBegan(), in: &group)
         } else {
-            // Before its request is given to the transport, an attempt waits within the client or in middleware.
-            let isUnsent = context.call.requestsSent - sentBefore < machine.started
-            let step = machine.hedgeDelayPassed(
-                at: plan.clock.now, isWaiting: isUnsent || (hedges.last ?? context.call).phase == .queued)
-            carryOut(step, in: &group)
+            carryOut(machine.hedgeDelayPassed(at: plan.clock.now, isWaiting: isNewestWaiting), in: &group)
         }
+    }
+
+    /// Whether the newest attempt waits. Before its request is given to the transport, an attempt waits within the client
+    /// or in middleware. An attempt that has ended, for example because a gate refused it, does not wait.
+    private var isNewestWaiting: Bool {
+        guard machine.inFlight.contains(machine.started) else { return false }
+        guard let hedge = hedges.last else {
+            return context.call.requestsSent == sentBefore || context.call.phase == .queued
+        }
+        return !hedge.hasSent || hedge.phase == .queued
     }
 
     private mutating func ended(_ attempt: Int, _ outcome: AttemptOutcome, in group: inout TaskGroup<Event>) {

@@ -146,6 +146,36 @@ struct HedgedCallTests {
         #expect(harness.stub.calls.count == 1)
     }
 
+    @Test("After a hedge that a gate refused, the next hedge is sent in time")
+    mutating func hedgeAfterRefusal() async throws {
+        var resilience = ResilienceOptions()
+        resilience.concurrency = ConcurrencyOptions()
+        resilience.concurrency?.limit = .fixed(2)
+        resilience.concurrency?.maximumWaiting = 0
+        let events = HedgeEvents()
+        let gates = CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
+        harness.hedging.maximumHedges = 2
+        harness.configure = { [clock = harness.clock] in
+            $0.gates = gates
+            $0.events = EventDispatch([events], clock: clock)
+        }
+        answer(.respond(.ok).held(by: first), .respond(body: "first").held(by: second), .respond(body: "third"))
+        let other = try harness.start(harness.request { $0.hedging = .unlimited })
+        try await harness.stub.waitForCalls(count: 1)
+        let task = try harness.start()
+        try await harness.passDelay(after: 2)
+        try await eventually("the refusal") { events.texts.contains { $0.hasPrefix("refused concurrency") } }
+        first.open()
+        _ = try await other.value
+        try await harness.clock.waitForSleepers()
+        #expect(harness.clock.nextDeadline == at(20))
+        harness.clock.advance(by: HedgingHarness.delay)
+        let response = try await task.value
+        #expect(try await response.body.collect(upTo: 100) == ByteBuffer(string: "third"))
+        #expect(response.requestsSent == 2)
+        #expect(try harness.budgetLeft() == 99)
+    }
+
     // MARK: The delay by percentile
 
     private func latency(_ name: String? = nil) throws -> ScopeLatency {
