@@ -176,6 +176,44 @@ struct HedgedCallTests {
         #expect(try harness.budgetLeft() == 99)
     }
 
+    @Test("A source of tokens that uses the same client needs a scope of its own: its attempts hold the others' places")
+    func tokenSource() async throws {
+        var resilience = ResilienceOptions()
+        resilience.concurrency = ConcurrencyOptions()
+        resilience.concurrency?.limit = .fixed(1)
+        resilience.concurrency?.maximumWaiting = 0
+        for name in [nil, "token"] {
+            var harness = HedgingHarness()
+            let gates = CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
+            harness.hedging.maximumHedges = 0
+            harness.configure = { $0.gates = gates }
+            harness.stub.on(.get, "/x", always: .respond(body: "token"))
+            let source = harness
+            let authentication = BearerAuthentication {
+                let request = try source.request {
+                    $0.authenticates = false
+                    $0.policyScope = name
+                }
+                let response = try await source.start(request).value
+                return BearerToken(String(buffer: try await response.body.collect(upTo: 100)))
+            }
+            harness.configure = {
+                $0.gates = gates
+                $0.authenticator = authentication
+            }
+            let result = await (try harness.start()).result
+            if name == nil {
+                let error = #expect(throws: ServiceError.self) { try result.get() }
+                #expect(error?.code == .authenticationFailed)
+                #expect((error?.underlying as? ServiceError)?.code == .concurrencyLimited)
+            } else {
+                #expect(try result.get().status == .ok)
+                #expect(harness.stub.calls.map { $0.fields[.authorization] } == [nil, "Bearer token"])
+            }
+            #expect(gates?.shared.snapshot().inFlight == 0)
+        }
+    }
+
     // MARK: The delay by percentile
 
     private func latency(_ name: String? = nil) throws -> ScopeLatency {
