@@ -152,7 +152,8 @@ struct FallbackTests {
     }
 
     @Test(
-        "A fallback may return the response of another call: the end of its body ends both calls", arguments: [true, false])
+        "A fallback may return the response of another call: the end of its body ends both calls",
+        arguments: [true, false])
     func responseOfAnotherCall(isRead: Bool) async throws {
         let backup = try ServiceClient(baseURL: "http://backup.invalid", transport: stub) { $0.retry = .never }
         let client = try client()

@@ -89,8 +89,8 @@ final class AddressBalancer: Sendable {
         return addresses.isEmpty ? .notBalanced : .ready
     }
 
-    /// Gives the addresses to the balancer and to the transport, outside the lock. If there are other addresses by then,
-    /// gives them these, too: otherwise a thread that was slow could leave them with an old list.
+    /// Gives the addresses to the balancer and to the transport, outside the lock. If there are other addresses by
+    /// then, gives them these, too: otherwise a thread that was slow could leave them with an old list.
     private func use(_ addresses: [IPAddress]) {
         var used = addresses
         while true {

@@ -27,8 +27,8 @@ enum RateLimitFields {
         var window: Int64?
     }
 
-    /// A field with more items is not read. Each quota is looked for among the policies, so the work would grow with the
-    /// square of the field's length.
+    /// A field with more items is not read. Each quota is looked for among the policies, so the work would grow with
+    /// the square of the field's length.
     static let mostItems = 16
     /// Numbers of seconds from here on are dates, or mistakes.
     private static let longestWindow: Int64 = 1_000_000_000

@@ -88,8 +88,8 @@ struct HedgedRound: ~Copyable {
         }
     }
 
-    /// Whether the newest attempt waits. Before its request is given to the transport, an attempt waits within the client
-    /// or in middleware. An attempt that has ended, for example because a gate refused it, does not wait.
+    /// Whether the newest attempt waits. Before its request is given to the transport, an attempt waits within the
+    /// client or in middleware. An attempt that has ended, for example because a gate refused it, does not wait.
     private var isNewestWaiting: Bool {
         guard machine.inFlight.contains(machine.started) else { return false }
         guard let hedge = hedges.last else {
@@ -203,8 +203,8 @@ struct HedgedRound: ~Copyable {
         }
     }
 
-    /// Returns a hedge's retry to the budget if nothing of the hedge reached the transport: a gate refused it, or it was
-    /// cancelled while it waited.
+    /// Returns a hedge's retry to the budget if nothing of the hedge reached the transport: a gate refused it, or it
+    /// was cancelled while it waited.
     private func refund(_ attempt: Int) {
         guard attempt > 1, !hedges[attempt - 2].hasSent, let budget = retry.options.budget else { return }
         plan.budgets.refund(to: origin, withdrawnAt: granted[attempt - 2], budget)

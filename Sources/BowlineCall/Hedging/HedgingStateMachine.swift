@@ -7,8 +7,8 @@ internal import BowlineCore
 /// acceptable response ends the round, and the other attempts are cancelled. Without an acceptable response the round
 /// ends when the last attempt in flight has ended. Then the outcome with the most information counts: a response
 /// before a failure, among failures the one with the furthest progress, then the refusal of a gate, then an error that
-/// ends the call. Of two equal outcomes the later one counts. After the caller's cancellation an error that ends the call comes first, because this
-/// is the cancellation.
+/// ends the call. Of two equal outcomes the later one counts. After the caller's cancellation an error that ends the call
+/// comes first, because this is the cancellation.
 ///
 /// | state | input | step | next state |
 /// |---|---|---|---|

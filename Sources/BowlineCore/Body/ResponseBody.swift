@@ -238,8 +238,8 @@ package protocol ResponseBodyObserver: AnyObject, Sendable {
     func responseBodyEnded()
 }
 
-/// Two observers of one body. A body has several if the response of one call becomes the response of another: a fallback
-/// or middleware returns a response that it got from a client. The end of the body ends both calls.
+/// Two observers of one body. A body has several if the response of one call becomes the response of another: a
+/// fallback or middleware returns a response that it got from a client. The end of the body ends both calls.
 package final class ResponseBodyObservers: ResponseBodyObserver {
     private let earlier: any ResponseBodyObserver
     private let later: any ResponseBodyObserver

@@ -234,7 +234,7 @@ struct BalancedAddressTests {
             addresses: listing, events: EventDispatch([interrupting], clock: clock), clock: clock, random: { 0.5 })
         let balancer = Balancer(try ServiceURL("https://api.example").origin, BalancingOptions(), surroundings)
         let addresses = AddressBalancer(balancer, listing, surroundings)
-        // The listener runs where another thread could: after the balancer has the list, and before the transport has it.
+        // The listener runs where another thread could: when the balancer has the list, and the transport has it not.
         interrupting.work.withLock { work in
             work = {
                 listing.know(["192.0.2.2"])
