@@ -316,6 +316,18 @@ struct SimulatedServiceMachineTests {
         #expect(later.map { bench.end(of: $0) } == ["500.0 ms 200", "500.0 ms 429"])
     }
 
+    @Test("The largest burst of a quota does not trap")
+    func largestBurst() {
+        for perSecond in [1, Double.infinity] {
+            var bench = Bench { $0.workTime = .constant(.zero) }
+            let now = bench.now
+            bench.machine.setQuota(SimulatedQuota(perSecond: perSecond, burst: .max), now: now)
+            let id = bench.send()
+            bench.run(until: 10)
+            #expect(bench.end(of: id) == "0.0 ms 200")
+        }
+    }
+
     @Test("A response of the replica's own keeps the worker until it is made, and counts once")
     func respond() {
         var bench = Bench {

@@ -151,6 +151,33 @@ struct FallbackTests {
         #expect(report.drained == 1)
     }
 
+    @Test(
+        "A fallback may return the response of another call: the end of its body ends both calls",
+        arguments: [true, false])
+    func responseOfAnotherCall(isRead: Bool) async throws {
+        let backup = try ServiceClient(baseURL: "http://backup.invalid", transport: stub) { $0.retry = .never }
+        let client = try client()
+        for (number, other) in [backup, client].enumerated() {
+            stub.on(.get, "/x", always: .fail(.connectionClosed, progress: .ambiguous))
+            stub.on(.get, "/old") { _ in
+                let (stream, hand) = AsyncStream.makeStream(of: ByteBuffer.self)
+                hand.yield(ByteBuffer(string: "old \(number)"))
+                hand.finish()
+                return .respond(ServiceResponse(status: .ok, body: ResponseBody(stream)))
+            }
+            var request = ServiceRequest.get("/x")
+            request.options.fallback = { _ in try await other.get("/old") }
+            let response = try await client.send(request)
+            if isRead {
+                #expect(try await response.body.collect(upTo: 100) == ByteBuffer(string: "old \(number)"))
+            } else {
+                response.body.discard()
+            }
+        }
+        #expect(await backup.shutdown(within: .zero).isClean)
+        #expect(await client.shutdown(within: .zero).isClean)
+    }
+
     @Test("A fallback is counted by the error's code and logged; an answered call is not", .tags(.HG12))
     func telemetry() async throws {
         stub.on(.get, "/x", always: .fail(.connectionClosed, progress: .ambiguous))

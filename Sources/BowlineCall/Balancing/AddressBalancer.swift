@@ -85,15 +85,25 @@ final class AddressBalancer: Sendable {
             state.addresses = addresses
             return isChanged
         }
-        if isChanged {
+        if isChanged { use(addresses) }
+        return addresses.isEmpty ? .notBalanced : .ready
+    }
+
+    /// Gives the addresses to the balancer and to the transport, outside the lock. If there are other addresses by
+    /// then, gives them these, too: otherwise a thread that was slow could leave them with an old list.
+    private func use(_ addresses: [IPAddress]) {
+        var used = addresses
+        while true {
             var listed = Set<IPAddress>()
-            let listings = addresses.filter { listed.insert($0).inserted }.map {
+            let listings = used.filter { listed.insert($0).inserted }.map {
                 EndpointListing(place: .address($0, balancer.origin))
             }
             balancer.replace(by: listings)
             listing.keepOnly(listings.compactMap(\.place.address), of: balancer.origin)
+            let current = state.withLock { $0.addresses }
+            guard Set(current) != listed else { return }
+            used = current
         }
-        return addresses.isEmpty ? .notBalanced : .ready
     }
 }
 

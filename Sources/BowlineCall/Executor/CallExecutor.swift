@@ -32,11 +32,16 @@ package final class CallExecutor: RequestHandler {
         var outcome = Self.notBegun
         /// A retry's way through the gates; nil: the next attempt is no retry, or there are no gates.
         var admission: AttemptGate.Held?
+        /// When the budget granted a retry of which nothing was sent yet; nil: there is no such retry.
+        var granted: MonotonicInstant?
         var step = call.begin()
         while true {
             switch step {
             case .startAttempt(let number):
-                if number > 1 { try discardReplaced(outcome, admission) }
+                if number > 1 {
+                    if Task.isCancelled { refund(&granted, call.request) }
+                    try discardReplaced(outcome, admission)
+                }
                 context.attempt = call.attempt
                 let request = call.request
                 outcome =
@@ -45,6 +50,7 @@ package final class CallExecutor: RequestHandler {
                     } else {
                         await attempts.send(request, context, admission.take())
                     }
+                if !outcome.isRefusal { granted = nil }
                 step = call.attemptEnded(number, &outcome, moment)
             case .renewCredentials(let renewal):
                 let isRenewed = try await renewCredentials(renewal, &outcome, call.request, context)
@@ -53,20 +59,19 @@ package final class CallExecutor: RequestHandler {
                 call.request.body.abandon()
                 step = call.bodyAbandoned(&outcome, moment)
             case .confirmVerdict(let verdict, let cause):
-                let verdict = confirm(verdict, cause, outcome, call.request, context, at: call.decidedAt)
+                let verdict = confirm(verdict, cause, outcome, &granted, call.request, context, at: call.decidedAt)
                 step = call.verdictConfirmed(verdict, &outcome, moment)
             case .reportRetrySuccess:
                 report(outcome, call.request, context, retries: call.retries)
                 step = call.successReported(&outcome, moment)
             case .wait(let instant):
-                let isDue = try await waitForRetry(
-                    until: instant, &outcome, call.request, context, decidedAt: call.decidedAt)
+                let isDue = try await waitForRetry(until: instant, &outcome, &granted, call.request, context)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .admitRetry:
                 admission = await admit(call.request, context, attempt: call.attempt(after: outcome))
                 if admission?.isDrained ?? false {
                     admission = nil
-                    refundRetry(of: call.request, after: outcome, withdrawnAt: call.decidedAt)
+                    refund(&granted, call.request)
                     step = call.drained(&outcome, moment)
                 } else {
                     step = call.admitted(after: outcome)
@@ -158,10 +163,14 @@ package final class CallExecutor: RequestHandler {
     /// final verdict.
     ///
     /// A retry after a gate's refusal takes nothing from the budget: the refused attempt did not reach the service, so
-    /// the retry replaces it and makes no extra load.
+    /// the retry replaces it and makes no extra load. If a retry was refused and no other follows, it returns to the
+    /// budget.
+    ///
+    /// - Parameter granted: When the budget granted a retry of which nothing was sent yet.
     private func confirm(
         _ verdict: RetryDecision.Verdict, _ cause: RetryDecision.Cause, _ outcome: AttemptOutcome,
-        _ request: ServiceRequest, _ context: RequestContext, at now: MonotonicInstant
+        _ granted: inout MonotonicInstant?, _ request: ServiceRequest, _ context: RequestContext,
+        at now: MonotonicInstant
     ) -> RetryDecision.Verdict {
         var verdict = verdict
         var budgetLeft: Int?
@@ -170,8 +179,9 @@ package final class CallExecutor: RequestHandler {
             if case .retry = verdict, !outcome.isRefusal {
                 let withdrawal = plan.budgets.withdraw(from: origin, at: now, budget)
                 budgetLeft = withdrawal.left
-                if !withdrawal.isGranted { verdict = .giveUp(.budgetExhausted) }
+                if withdrawal.isGranted { granted = now } else { verdict = .giveUp(.budgetExhausted) }
             } else {
+                if case .giveUp = verdict { refund(&granted, request) }
                 budgetLeft = plan.budgets.left(for: origin, at: now, budget)
             }
         }
@@ -192,8 +202,8 @@ package final class CallExecutor: RequestHandler {
     /// - Returns: whether the retry begins; false: the client has begun to shut down, or the call's deadline has
     ///   passed.
     private func waitForRetry(
-        until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
-        _ context: RequestContext, decidedAt: MonotonicInstant
+        until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ granted: inout MonotonicInstant?,
+        _ request: ServiceRequest, _ context: RequestContext
     ) async throws -> Bool {
         if case .answered(var response, let renewal) = outcome, !response.body.isInMemory {
             response.body = await response.body.withoutConnection(before: context.deadline, clock: plan.clock)
@@ -205,10 +215,10 @@ package final class CallExecutor: RequestHandler {
                 plan.observers.retryBegins(request, context)
                 return true
             }
-            refundRetry(of: request, after: outcome, withdrawnAt: decidedAt)
+            refund(&granted, request)
             return false
         } catch {
-            refundRetry(of: request, after: outcome, withdrawnAt: decidedAt)
+            refund(&granted, request)
             outcome.discard()
             throw error
         }
@@ -232,13 +242,11 @@ package final class CallExecutor: RequestHandler {
         return context.deadline.map { plan.clock.now < $0.instant } ?? true
     }
 
-    private func refundRetry(
-        of request: ServiceRequest, after outcome: AttemptOutcome, withdrawnAt instant: MonotonicInstant
-    ) {
-        guard !outcome.isRefusal else { return }
-        guard let budget = plan.policies.retryPolicy(for: request).options.budget, let origin = request.origin else {
-            return
-        }
+    /// Returns a retry of which nothing was sent to the budget.
+    private func refund(_ granted: inout MonotonicInstant?, _ request: ServiceRequest) {
+        guard let instant = granted.take(), let budget = plan.policies.retryPolicy(for: request).options.budget,
+            let origin = request.origin
+        else { return }
         plan.budgets.refund(to: origin, withdrawnAt: instant, budget)
     }
 

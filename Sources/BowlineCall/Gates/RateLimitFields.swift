@@ -27,6 +27,9 @@ enum RateLimitFields {
         var window: Int64?
     }
 
+    /// A field with more items is not read. Each quota is looked for among the policies, so the work would grow with
+    /// the square of the field's length.
+    static let mostItems = 16
     /// Numbers of seconds from here on are dates, or mistakes.
     private static let longestWindow: Int64 = 1_000_000_000
 
@@ -73,10 +76,11 @@ enum RateLimitFields {
 
     private static func forEachNamedLimit(of fields: ReceivedFields, _ body: (ServiceLimit) -> Void) {
         guard isReadable("ratelimit", of: fields) else { return }
+        let hasPolicies = isReadable("ratelimit-policy", of: fields)
         forEachItem(of: "ratelimit", in: fields) { item in
             guard let name = item.name, let remaining = item.remaining, remaining >= 0 else { return }
             guard isWindow(item.effectiveWindow ?? 0) else { return }
-            let policy = policy(named: name, of: fields)
+            let policy = hasPolicies ? policy(named: name, of: fields) : .unknown
             // A quota in other units says nothing about the number of requests.
             if case .otherUnit = policy { return }
             var limit = ServiceLimit(remaining: remaining, window: item.effectiveWindow)
@@ -92,7 +96,6 @@ enum RateLimitFields {
 
     private static func policy(named name: UnsafeRawBufferPointer, of fields: ReceivedFields) -> NamedPolicy {
         var found = NamedPolicy.unknown
-        guard isReadable("ratelimit-policy", of: fields) else { return found }
         forEachItem(of: "ratelimit-policy", in: fields) { item in
             guard let own = item.name, own.elementsEqual(name) else { return }
             if item.hasOtherUnit {
@@ -166,13 +169,15 @@ enum RateLimitFields {
         }
     }
 
+    /// Whether all lines of a field can be read, and do not have too many items.
     private static func isReadable(_ name: StaticString, of fields: ReceivedFields) -> Bool {
         var isReadable = true
+        var items = 0
         fields.forEachValue(of: name) { value in
             var reader = StructuredListReader(value)
-            if !reader.read(item: { _ in }, parameter: { _, _ in }) { isReadable = false }
+            if !reader.read(item: { _ in items += 1 }, parameter: { _, _ in }) { isReadable = false }
         }
-        return isReadable
+        return isReadable && items <= mostItems
     }
 
     /// Calls `body` with each item of a field that is readable. All lines of the field form one list.

@@ -33,8 +33,8 @@ struct HedgedRound: ~Copyable {
     private var machine: HedgingStateMachine
     /// When the budget granted each hedge, in order.
     private var granted: [MonotonicInstant] = []
-    /// The record of the newest attempt.
-    private var newest: CallRecord
+    /// The record of each hedge, in order.
+    private var hedges: [CallRecord] = []
     private var kept: Kept?
     /// The attempt whose outcome counts; 0: not decided yet.
     private var winner = 0
@@ -56,7 +56,6 @@ struct HedgedRound: ~Copyable {
         self.latency = latency
         self.machine = machine
         sentBefore = context.call.requestsSent
-        newest = context.call
     }
 
     /// Runs the round. When it returns, all its attempts have ended.
@@ -85,16 +84,22 @@ struct HedgedRound: ~Copyable {
         if context.call.isDraining {
             carryOut(machine.drainBegan(), in: &group)
         } else {
-            // Before its request is given to the transport, an attempt waits within the client or in middleware.
-            let isUnsent = context.call.requestsSent - sentBefore < machine.started
-            let step = machine.hedgeDelayPassed(
-                at: plan.clock.now, isWaiting: isUnsent || newest.phase == .queued)
-            carryOut(step, in: &group)
+            carryOut(machine.hedgeDelayPassed(at: plan.clock.now, isWaiting: isNewestWaiting), in: &group)
         }
     }
 
+    /// Whether the newest attempt waits. Before its request is given to the transport, an attempt waits within the
+    /// client or in middleware. An attempt that has ended, for example because a gate refused it, does not wait.
+    private var isNewestWaiting: Bool {
+        guard machine.inFlight.contains(machine.started) else { return false }
+        guard let hedge = hedges.last else {
+            return context.call.requestsSent == sentBefore || context.call.phase == .queued
+        }
+        return !hedge.hasSent || hedge.phase == .queued
+    }
+
     private mutating func ended(_ attempt: Int, _ outcome: AttemptOutcome, in group: inout TaskGroup<Event>) {
-        refund(attempt, after: outcome)
+        refund(attempt)
         let ending = HedgingPolicy.ending(outcome, retry)
         switch machine.attemptEnded(attempt, ending) {
         case .keep:
@@ -148,7 +153,10 @@ struct HedgedRound: ~Copyable {
 
     private func discard(_ event: Event) {
         switch event {
-        case .ended(_, let outcome), .settled(_, let outcome): outcome.discard()
+        case .ended(let attempt, let outcome):
+            refund(attempt)
+            outcome.discard()
+        case .settled(_, let outcome): outcome.discard()
         case .timer: break
         }
     }
@@ -171,7 +179,7 @@ struct HedgedRound: ~Copyable {
         var own = context
         if attempt > 1 {
             own = context.hedge(attempt - 1)
-            newest = own.call
+            hedges.append(own.call)
             plan.observers.hedgeBegan(request, own, delay: began.duration(to: plan.clock.now))
         }
         let held = attempt == 1 ? held : nil
@@ -195,9 +203,10 @@ struct HedgedRound: ~Copyable {
         }
     }
 
-    /// Returns a hedge's retry to the budget if a gate refused the hedge: nothing of it reached the service.
-    private func refund(_ attempt: Int, after outcome: AttemptOutcome) {
-        guard attempt > 1, outcome.isRefusal, let budget = retry.options.budget else { return }
+    /// Returns a hedge's retry to the budget if nothing of the hedge reached the transport: a gate refused it, or it
+    /// was cancelled while it waited.
+    private func refund(_ attempt: Int) {
+        guard attempt > 1, !hedges[attempt - 2].hasSent, let budget = retry.options.budget else { return }
         plan.budgets.refund(to: origin, withdrawnAt: granted[attempt - 2], budget)
     }
 

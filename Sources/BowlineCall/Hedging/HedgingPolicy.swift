@@ -53,7 +53,7 @@ struct HedgingPolicy {
     static func ending(_ outcome: AttemptOutcome, _ retry: RetryPolicy) -> HedgingStateMachine.Ending {
         switch outcome {
         case .answered(let response, _): retry.isFailure(response.status) ? .retryable : .acceptable
-        case .failed(let error, _): .failed(error.progress)
+        case .failed(let error, _): outcome.isRefusal ? .unadmitted : .failed(error.progress)
         case .ended: .ended
         }
     }

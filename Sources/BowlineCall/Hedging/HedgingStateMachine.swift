@@ -6,9 +6,9 @@ internal import BowlineCore
 /// A *round* is the first attempt and its hedges. Attempt 1 is the first attempt, attempt 2 the first hedge. The first
 /// acceptable response ends the round, and the other attempts are cancelled. Without an acceptable response the round
 /// ends when the last attempt in flight has ended. Then the outcome with the most information counts: a response
-/// before a failure, among failures the one with the furthest progress, then an error that ends the call. Of two equal
-/// outcomes the later one counts. After the caller's cancellation an error that ends the call comes first, because this
-/// is the cancellation.
+/// before a failure, among failures the one with the furthest progress, then the refusal of a gate, then an error that
+/// ends the call. Of two equal outcomes the later one counts. After the caller's cancellation an error that ends the call
+/// comes first, because this is the cancellation.
 ///
 /// | state | input | step | next state |
 /// |---|---|---|---|
@@ -74,6 +74,8 @@ struct HedgingStateMachine: ~Copyable {
         /// A response whose status is in `retry.statuses`.
         case retryable
         case failed(RequestProgress)
+        /// A gate refused the attempt.
+        case unadmitted
         /// An error that ends the call: a cancellation, or an error of another type that middleware threw.
         case ended
     }
@@ -190,12 +192,13 @@ struct HedgingStateMachine: ~Copyable {
     private func rank(_ ending: Ending) -> Int {
         switch ending {
         case .acceptable: 6
-        case .ended: state == .cancelled ? 5 : -1
+        case .ended: state == .cancelled ? 5 : -2
         case .retryable: 4
         case .failed(.responseStarted): 3
         case .failed(.ambiguous): 2
         case .failed(.refused): 1
         case .failed(.neverSent): 0
+        case .unadmitted: -1
         }
     }
 }
@@ -206,7 +209,7 @@ extension HedgingStateMachine.Ending {
         switch self {
         case .acceptable, .retryable: .responseStarted
         case .failed(let progress): progress
-        case .ended: .neverSent
+        case .unadmitted, .ended: .neverSent
         }
     }
 }

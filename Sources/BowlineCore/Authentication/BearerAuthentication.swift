@@ -12,7 +12,9 @@
 ///     return BearerToken(answer.accessToken, lifetime: .seconds(answer.expiresIn))
 /// }
 /// ```
-/// If the source sends its requests with the same client, set `options.authenticates` to false for them.
+/// If the source sends its requests with the same client, set `options.authenticates` to false for them. If this client
+/// has gates (`configuration.resilience`), set `options.policyScope` too: the attempts that wait for the token hold their
+/// places at the gates of their own scope, and the source's request would wait for them.
 public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     private enum Kind: Sendable {
         case fixed(HTTPField)

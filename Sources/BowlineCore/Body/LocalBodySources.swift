@@ -107,7 +107,7 @@ final class SequenceBodySource: ResponseBodySource {
 
     func observeEnd(_ observer: any ResponseBodyObserver) {
         let isOver = state.withLock { state in
-            if !state.isOver { state.observer = observer }
+            if !state.isOver { state.observer = ResponseBodyObservers.joining(state.observer, observer) }
             return state.isOver
         }
         if isOver { observer.responseBodyEnded() }

@@ -159,7 +159,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
     package var attempt: ResponseAttempt? { source?.attempt }
 
     /// Calls `observer` once, when the body has been read to its end, discarded, or has failed. If that has happened
-    /// already, calls it at once.
+    /// already, calls it at once. Observers that the body has already are called too.
     package func observeEnd(_ observer: any ResponseBodyObserver) {
         if let source { source.observeEnd(observer) } else { observer.responseBodyEnded() }
     }
@@ -236,4 +236,29 @@ package enum ReadyChunk {
 /// An observer of the end of a response body.
 package protocol ResponseBodyObserver: AnyObject, Sendable {
     func responseBodyEnded()
+}
+
+/// Two observers of one body. A body has several if the response of one call becomes the response of another: a
+/// fallback or middleware returns a response that it got from a client. The end of the body ends both calls.
+package final class ResponseBodyObservers: ResponseBodyObserver {
+    private let earlier: any ResponseBodyObserver
+    private let later: any ResponseBodyObserver
+
+    private init(_ earlier: any ResponseBodyObserver, _ later: any ResponseBodyObserver) {
+        self.earlier = earlier
+        self.later = later
+    }
+
+    /// Returns the observer that a body stores when it gets another one.
+    package static func joining(
+        _ earlier: (any ResponseBodyObserver)?, _ later: any ResponseBodyObserver
+    ) -> any ResponseBodyObserver {
+        guard let earlier, earlier !== later else { return later }
+        return ResponseBodyObservers(earlier, later)
+    }
+
+    package func responseBodyEnded() {
+        earlier.responseBodyEnded()
+        later.responseBodyEnded()
+    }
 }

@@ -29,7 +29,7 @@ package final class CallRecord: ResponseBodyObserver {
     // Safety: written once, before the reader of the body gets the response; read only through that body.
     @exclusivity(unchecked) nonisolated(unsafe) var answer: (status: Int, fields: ReceivedFields)?
     private let progress: Atomic<UInt32>
-    /// The numbers of requests to the transport and of its responses and failures.
+    /// The numbers of requests to the transport and of its responses and failures. A hedge's record has only the first.
     private let sends = Atomic(0)
     private let resends = Atomic(0)
     private let returned = Atomic(0)
@@ -226,9 +226,12 @@ package final class CallRecord: ResponseBodyObserver {
 
     /// Counts a request that is given to a transport: from now on the service may see it.
     package func transportBegan() {
-        if let whole { return whole.transportBegan() }
         sends.add(1, ordering: .relaxed)
+        whole?.transportBegan()
     }
+
+    /// Whether a request was given to a transport. In a hedge's record, a request of the hedge.
+    package var hasSent: Bool { sends.load(ordering: .relaxed) > 0 }
 
     /// Counts a response that a transport returned. The transport still delivers the rest of the body, and ends the
     /// body at the deadline.

@@ -117,7 +117,7 @@ struct SimulatedServiceMachine: Sendable {
 
     mutating func setQuota(_ quota: SimulatedQuota?, now: MonotonicInstant) {
         self.quota = quota
-        tokens = Double(quota?.burst ?? 0)
+        tokens = Double(min(quota?.burst ?? 0, Self.largestBurst))
         tokensAt = now
     }
 
@@ -431,7 +431,7 @@ struct SimulatedServiceMachine: Sendable {
     /// - Returns: the answer of a request that gets no token; nil: it has one, or there is no quota.
     private mutating func takeToken(_ now: MonotonicInstant) -> SimulatedAnswer? {
         guard let quota, quota.perSecond > 0 else { return nil }
-        let burst = Double(max(quota.burst, 1))
+        let burst = Double(min(max(quota.burst, 1), Self.largestBurst))
         tokens = min(burst, tokens + tokensAt.duration(to: now).inSeconds * quota.perSecond)
         tokensAt = now
         // A billionth for rounding: after exactly the announced time, the token is there.
@@ -446,7 +446,7 @@ struct SimulatedServiceMachine: Sendable {
     /// Adds the fields of the quota to an answer.
     private func withQuota(_ answer: SimulatedAnswer) -> SimulatedAnswer {
         guard let quota, quota.isAnnounced, quota.perSecond > 0 else { return answer }
-        let burst = Double(max(quota.burst, 1))
+        let burst = Double(min(max(quota.burst, 1), Self.largestBurst))
         let window = Int64(min((burst / quota.perSecond).rounded(.up), 1e9))
         let reset = Int64(min(((burst - tokens) / quota.perSecond).rounded(.up), 1e9))
         var answer = answer
@@ -456,6 +456,8 @@ struct SimulatedServiceMachine: Sendable {
         return answer
     }
 
+    /// The largest integer of a structured field.
+    private static let largestBurst = 999_999_999_999_999
     private static let policyField = HTTPField.Name("RateLimit-Policy")
     private static let limitField = HTTPField.Name("RateLimit")
 

@@ -280,7 +280,7 @@ struct ExchangeStateMachine<HeadWaiter, ChunkWaiter>: ~Copyable {
     mutating func observe(_ observer: any ResponseBodyObserver) -> Bool {
         guard case .streaming(let stream) = state, !stream.isComplete || (stream.isClaimed && !stream.chunks.isEmpty)
         else { return false }
-        stream.observer = observer
+        stream.observer = ResponseBodyObservers.joining(stream.observer, observer)
         return true
     }
 

@@ -218,6 +218,38 @@ struct BalancedAddressTests {
         #expect(endpoints.first?.slowStartShare == 1)
     }
 
+    /// Does something when the endpoints change, once.
+    private final class Interrupting: ServiceEventListener {
+        let work = Guarded<(@Sendable () -> Void)?>(nil)
+
+        func endpointsChanged(_ origin: Origin, _ change: EndpointChange) { work.withLock { $0.take() }?() }
+    }
+
+    @Test("If the addresses change again before the balancer and the transport have them, the last ones stay")
+    func overtaken() throws {
+        let interrupting = Interrupting()
+        let clock = TestClock()
+        let listing = ListingTransport(StubTransport())
+        let surroundings = BalancingSurroundings(
+            addresses: listing, events: EventDispatch([interrupting], clock: clock), clock: clock, random: { 0.5 })
+        let balancer = Balancer(try ServiceURL("https://api.example").origin, BalancingOptions(), surroundings)
+        let addresses = AddressBalancer(balancer, listing, surroundings)
+        // The listener runs where another thread could: when the balancer has the list, and the transport has it not.
+        interrupting.work.withLock { work in
+            work = {
+                listing.know(["192.0.2.2"])
+                _ = addresses.readiness(at: clock.now)
+            }
+        }
+        listing.know(["192.0.2.1"])
+        _ = addresses.readiness(at: clock.now)
+        #expect(listing.kept.last == ["192.0.2.2"])
+        #expect(balancer.snapshot().endpoints.map(\.endpoint.description) == ["https://api.example:443 at 192.0.2.2"])
+        let count = listing.kept.count
+        _ = addresses.readiness(at: clock.now)
+        #expect(listing.kept.count == count)
+    }
+
     @Test("The same addresses in another order are no change")
     func reordered() async throws {
         let harness = try harness()

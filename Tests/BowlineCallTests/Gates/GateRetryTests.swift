@@ -138,6 +138,54 @@ struct GateRetryTests {
         #expect(snapshot.inFlight == 0)
     }
 
+    @Test("A retry that a gate refuses for good returns to the budget: nothing of it was sent")
+    func refusedForGood() async throws {
+        let harness = GateHarness {
+            $0.rate = Self.rate(0.01, 1)
+        } retry: {
+            $0.baseDelay = .zero
+            $0.throttledBaseDelay = .zero
+        }
+        harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable))
+        let error = try await harness.error()
+        #expect(error?.code == .rateLimited)
+        #expect(error?.attempts == 2)
+        #expect(error?.requestsSent == 1)
+        #expect(
+            harness.events.texts == [
+                "retries after status 503, 99 left", "refused rate waitTooLong attempt 2",
+                "gives up after rateLimited: retryAfterTooLong, 100 left",
+            ])
+        #expect(
+            harness.budgets.left(
+                for: try GateHarness.origin(), at: harness.clock.now, RetryBudgetOptions()) == 100)
+    }
+
+    @Test("A retry that is cancelled while it waits for a gate, or for its time after a refusal, returns to the budget")
+    func cancelledRetry() async throws {
+        for wait in [Duration.seconds(60), .zero] {
+            let harness = GateHarness {
+                $0.rate = Self.rate(1, 1, wait: wait)
+            } retry: {
+                $0.baseDelay = .zero
+                $0.throttledBaseDelay = .zero
+            }
+            harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable))
+            let origin = try GateHarness.origin()
+            func left() -> Int { harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions()) }
+            let task = Task { try await harness.call() }
+            try await eventually("the retry to wait") {
+                let isRefused = harness.events.texts.contains("refused rate waitTooLong attempt 2")
+                return try harness.snapshot().waiting == 1 || isRefused && harness.clock.sleeperCount == 1
+            }
+            #expect(left() == 99)
+            task.cancel()
+            await #expect(throws: CancellationError.self) { try await task.value }
+            #expect(left() == 100)
+            #expect(harness.stub.calls.count == 1)
+        }
+    }
+
     @Test(
         "The breaker opens after failures, refuses at once, and its refusal is retried if the wait fits",
         .tags(.GA2, .GA7, .BR1, .BR4))

@@ -102,6 +102,27 @@ struct RateLimitFieldsTests {
         #expect(Self.advice(lines) == RateAdvice())
     }
 
+    @Test("A field with very many items is ignored, so that a service cannot make the client work for long")
+    func manyItems() {
+        func list(_ count: Int, _ item: (Int) -> String) -> String {
+            (0..<count).map(item).joined(separator: ", ")
+        }
+        let most = RateLimitFields.mostItems
+        let limits = "RateLimit: \(list(most) { "\"\($0)\";r=\($0 + 1);t=9" })"
+        let policies = "RateLimit-Policy: \(list(most) { "\"\($0)\";q=\($0 + 2)" })"
+        let all = (0..<most).map { RateLimitFields.ServiceLimit.limit(Int64($0) + 1, 9, Int64($0) + 2) }
+        #expect(Self.limits([limits, policies]) == all)
+        #expect(Self.limits([limits, #"RateLimit: "more";r=1;t=9"#, policies]) == [])
+        let unnamed = (0..<most).map { RateLimitFields.ServiceLimit.limit(Int64($0) + 1, 9) }
+        #expect(Self.limits([limits, policies, #"RateLimit-Policy: "more";q=1"#]) == unnamed)
+        // Two fields of 28 kB, which fit into the head of a response. The square of it would take seconds.
+        let long = list(4000) { _ in "a;r=1" }
+        let clock = ContinuousClock()
+        let began = clock.now
+        #expect(Self.advice(["RateLimit: \(long)", "RateLimit-Policy: \(long)"]) == RateAdvice())
+        #expect(clock.now - began < .seconds(1))
+    }
+
     @Test(
         "Bare items of every kind are read as parameters that are not needed",
         arguments: [

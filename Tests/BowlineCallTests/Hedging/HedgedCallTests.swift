@@ -92,6 +92,128 @@ struct HedgedCallTests {
         #expect(events.texts.last == "ended, winner 1: call 1 attempt 1 hedge 0")
     }
 
+    /// Gates with a rate of one attempt per second, and this breaker. A hedge waits for its token.
+    private func slowGates(_ breaker: BreakerOptions? = nil) -> CallPlan.Gates? {
+        var resilience = ResilienceOptions()
+        resilience.rate = RateOptions()
+        resilience.rate?.perSecond = 1
+        resilience.rate?.burst = 1
+        resilience.rate?.maximumWait = .seconds(60)
+        resilience.breaker = breaker
+        return CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
+    }
+
+    @Test("A hedge that is cancelled while it waits for a gate gives its retry back")
+    mutating func cancelledAtGate() async throws {
+        let gates = slowGates()
+        harness.configure = { $0.gates = gates }
+        answer(.respond(body: "first").held(by: first))
+        let task = try harness.start()
+        try await harness.passDelay()
+        try await eventually("the hedge to wait") { gates?.shared.snapshot().waiting == 1 }
+        #expect(try harness.budgetLeft() == 99)
+        first.open()
+        let response = try await task.value
+        #expect(response.requestsSent == 1)
+        #expect(try harness.budgetLeft() == 100)
+        #expect(gates?.shared.snapshot().waiting == 0)
+        #expect(harness.stub.calls.count == 1)
+    }
+
+    @Test("A gate's refusal of a hedge does not hide why the first attempt failed, although nothing was sent")
+    mutating func refusalAfterFailure() async throws {
+        var breaker = BreakerOptions()
+        breaker.minimumAttempts = 1
+        let gates = slowGates(breaker)
+        let events = HedgeEvents()
+        harness.configure = { [clock = harness.clock] in
+            $0.gates = gates
+            $0.events = EventDispatch([events], clock: clock)
+        }
+        answer(.fail(.connectionRefused, progress: .neverSent).held(by: first))
+        let task = try harness.start()
+        try await harness.passDelay()
+        try await eventually("the hedge to wait") { gates?.shared.snapshot().waiting == 1 }
+        // The failure opens the breaker, which refuses the hedge when its token has come.
+        first.open()
+        try await eventually("the first attempt to end") { gates?.shared.snapshot().inFlight == 0 }
+        try await harness.clock.waitForSleepers()
+        harness.clock.advance(by: .seconds(1))
+        let error = await #expect(throws: ServiceError.self) { try await task.value }
+        #expect(error?.code == .connectionRefused)
+        #expect(error?.requestsSent == 1)
+        #expect(events.texts.contains("refused breaker: call 1 attempt 1 hedge 1"))
+        #expect(harness.stub.calls.count == 1)
+    }
+
+    @Test("After a hedge that a gate refused, the next hedge is sent in time")
+    mutating func hedgeAfterRefusal() async throws {
+        var resilience = ResilienceOptions()
+        resilience.concurrency = ConcurrencyOptions()
+        resilience.concurrency?.limit = .fixed(2)
+        resilience.concurrency?.maximumWaiting = 0
+        let events = HedgeEvents()
+        let gates = CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
+        harness.hedging.maximumHedges = 2
+        harness.configure = { [clock = harness.clock] in
+            $0.gates = gates
+            $0.events = EventDispatch([events], clock: clock)
+        }
+        answer(.respond(.ok).held(by: first), .respond(body: "first").held(by: second), .respond(body: "third"))
+        let other = try harness.start(harness.request { $0.hedging = .unlimited })
+        try await harness.stub.waitForCalls(count: 1)
+        let task = try harness.start()
+        try await harness.passDelay(after: 2)
+        try await eventually("the refusal") { events.texts.contains { $0.hasPrefix("refused concurrency") } }
+        first.open()
+        _ = try await other.value
+        try await harness.clock.waitForSleepers()
+        #expect(harness.clock.nextDeadline == at(20))
+        harness.clock.advance(by: HedgingHarness.delay)
+        let response = try await task.value
+        #expect(try await response.body.collect(upTo: 100) == ByteBuffer(string: "third"))
+        #expect(response.requestsSent == 2)
+        #expect(try harness.budgetLeft() == 99)
+    }
+
+    @Test("A source of tokens that uses the same client needs a scope of its own: its attempts hold the others' places")
+    func tokenSource() async throws {
+        var resilience = ResilienceOptions()
+        resilience.concurrency = ConcurrencyOptions()
+        resilience.concurrency?.limit = .fixed(1)
+        resilience.concurrency?.maximumWaiting = 0
+        for name in [nil, "token"] {
+            var harness = HedgingHarness()
+            let gates = CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
+            harness.hedging.maximumHedges = 0
+            harness.configure = { $0.gates = gates }
+            harness.stub.on(.get, "/x", always: .respond(body: "token"))
+            let source = harness
+            let authentication = BearerAuthentication {
+                let request = try source.request {
+                    $0.authenticates = false
+                    $0.policyScope = name
+                }
+                let response = try await source.start(request).value
+                return BearerToken(String(buffer: try await response.body.collect(upTo: 100)))
+            }
+            harness.configure = {
+                $0.gates = gates
+                $0.authenticator = authentication
+            }
+            let result = await (try harness.start()).result
+            if name == nil {
+                let error = #expect(throws: ServiceError.self) { try result.get() }
+                #expect(error?.code == .authenticationFailed)
+                #expect((error?.underlying as? ServiceError)?.code == .concurrencyLimited)
+            } else {
+                #expect(try result.get().status == .ok)
+                #expect(harness.stub.calls.map { $0.fields[.authorization] } == [nil, "Bearer token"])
+            }
+            #expect(gates?.shared.snapshot().inFlight == 0)
+        }
+    }
+
     // MARK: The delay by percentile
 
     private func latency(_ name: String? = nil) throws -> ScopeLatency {

@@ -111,9 +111,8 @@ struct HedgingStateMachineTests {
     }
 
     private static let fromLeast: [HedgingStateMachine.Ending] =
-        [.ended] + [RequestProgress.neverSent, .refused, .ambiguous, .responseStarted].map { .failed($0) } + [
-            .retryable
-        ]
+        [.ended, .unadmitted]
+        + [RequestProgress.neverSent, .refused, .ambiguous, .responseStarted].map { .failed($0) } + [.retryable]
 
     @Test(
         "If all attempts fail, the outcome with the most information counts; of two equal ones, the later", .tags(.HG5))

@@ -183,7 +183,8 @@ struct HedgingModel {
     private static func hasMore(
         _ left: HedgingStateMachine.Ending, than right: HedgingStateMachine.Ending, _ isCancelled: Bool
     ) -> Bool {
-        var order: [HedgingStateMachine.Ending] = RequestProgress.allCases.map { .failed($0) } + [.retryable]
+        let failures = RequestProgress.allCases.map { HedgingStateMachine.Ending.failed($0) }
+        var order = [HedgingStateMachine.Ending.unadmitted] + failures + [.retryable]
         order.insert(.ended, at: isCancelled ? order.endIndex : 0)
         return order.firstIndex(of: left) ?? 0 > order.firstIndex(of: right) ?? 0
     }
