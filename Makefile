@@ -10,6 +10,7 @@ SILENCE_FLAGS ?=
 CHURN_FLAGS ?=
 IDLE_FLAGS ?=
 PROXIES_FLAGS ?=
+CHAOS_FLAGS ?=
 TORTURE_FLAGS ?=
 SPEED_FLAGS ?=
 LEDGER_FLAGS ?= --requests 1000000
@@ -24,7 +25,7 @@ ONLY ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.2 --limit-allocations 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet
+.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet chaos
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -146,6 +147,12 @@ fleet: ## Run the example FleetLimit: four processes keep one quota, while the s
 simulate: dependencies ## Simulate services that are slow, overloaded or down, with several kinds of clients (SIMULATE_FLAGS="--seeds 100", --write)
 	$(SWIFT) build -c release --product bowline-trust
 	@Scripts/simulate $(SIMULATE_FLAGS)
+
+chaos: ## Kill, stop, slow and break one of five nginx under load, and compare with AsyncHTTPClient in a retry loop (CHAOS_FLAGS=--short)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --product bowline
+	$(SWIFT) build -c release --package-path Benchmarks --product RetryLoopDriver
+	@Scripts/chaos $(CHAOS_FLAGS)
 
 simulate-client: dependencies ## Simulate the whole client on virtual time with 100,000 seeds, then all orders of events (SEED=n prints one; SIMULATION_FLAGS)
 	@SWIFT=$(SWIFT) Scripts/simulate-client $(if $(SEED),--seed $(SEED),$(SIMULATION_FLAGS))

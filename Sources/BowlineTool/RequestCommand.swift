@@ -16,7 +16,7 @@ struct RequestCommand: AsyncParsableCommand {
     )
 
     @Argument(help: ArgumentHelp("Absolute URLs, requested in turn.", valueName: "url"))
-    var urls: [String]
+    var urls: [String] = []
 
     @OptionGroup(title: "Message")
     var message: MessageArguments

@@ -136,8 +136,8 @@ struct JSONOutputTests {
     @Test("the summary")
     func summary() {
         var tally = Tally()
-        tally.recordSuccess(nanoseconds: 300)
-        tally.recordFailure("connectionClosed")
+        tally.record(.success(nanoseconds: 300))
+        tally.record(.failure("connectionClosed"))
         #expect(
             Self.summary(tally).json
                 == #"{"summary":{"requests":2,"succeeded":1,"failed":1,"seconds":1.500,"p50":0.000,"p99":0.000,"#
@@ -149,7 +149,7 @@ struct JSONOutputTests {
     @Test("Requests that a shutdown refused are a separate count, if there are any; without a success there is no p50")
     func refused() {
         var tally = Tally()
-        tally.recordRefusal()
+        tally.record(.refusal)
         let expected = #"{"requests":1,"succeeded":0,"failed":0,"refused":1,"seconds":1.500,"p50":null,"p99":null,"#
         #expect(Self.summary(tally).json.hasPrefix(#"{"summary":"# + expected))
     }

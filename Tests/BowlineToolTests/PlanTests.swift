@@ -84,6 +84,34 @@ struct PlanTests {
         #expect(sixth == [IPAddress("::1")])
     }
 
+    @Test("--targets adds the URLs of a file, some with a method of their own")
+    func targets() throws {
+        let file = try TargetsFile(
+            "# two orders\nPOST http://a.test/orders/1\r\n\nhttp://a.test/2\n  PURGE\thttp://a.test/3")
+        let plan = try CommandLine.plan("--targets", file.path, "-H", "X-A: 1", urls: ["http://a.test/0"])
+        #expect(plan.count == 4)
+        #expect(plan.requests.map(\.method.rawValue) == ["GET", "POST", "GET", "PURGE"])
+        #expect(plan.requests.map { $0.url?.path } == ["/0", "/orders/1", "/2", "/3"])
+        #expect(plan.requests.allSatisfy { $0.fields.map(\.value) == ["1"] })
+        #expect(try CommandLine.plan("--targets", file.path, urls: []).urls.count == 3)
+    }
+
+    @Test("--targets reads files that are longer than one read")
+    func longTargets() throws {
+        let urls = (0..<20_000).map { "http://a.test/\($0)" }
+        let file = try TargetsFile(urls.joined(separator: "\n"))
+        #expect(try CommandLine.plan("--targets", file.path, urls: []).urls == urls)
+    }
+
+    @Test("--pace says when each request is due, counted from the first")
+    func pace() throws {
+        #expect(try CommandLine.plan().pace == nil)
+        let plan = try CommandLine.plan("--pace", "400", "-n", "9")
+        let pace = try #require(plan.pace)
+        #expect([0, 1, 400, 4001].map(pace.due) == [0, 2500, 1_000_000, 10_002_500].map { .microseconds($0) })
+        #expect(Pace(perSecond: 0.001).due(.max) == .seconds(1_000_000_000))
+    }
+
     @Test("--no-decompress keeps bodies as received")
     func raw() throws {
         #expect(try CommandLine.plan("--no-decompress").configuration.decompression == .off)

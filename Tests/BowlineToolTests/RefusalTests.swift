@@ -37,6 +37,10 @@ struct RefusalTests {
         (["-H", "no colon"], "colon"), (["-H", ": a"], "name"), (["-H", "X Y: a"], "name"),
         (["-H", "X: a\r\nY: b"], "control character"), (["-H", "X: a\nb"], "control character"),
         (["-H", "X: a\u{0}b"], "control character"),
+        (["--pace", "0"], "--pace"), (["--pace", "nan"], "--pace"), (["--pace", "100001"], "--pace"),
+        (["--pace", "5", "-c", "2"], "-c"), (["--pace", "5", "--interval", "1"], "--interval"),
+        (["--pace", "5", "-o", "a", "-n", "2"], "--pace"), (["--targets", "/no/such-file"], "/no/such-file"),
+        (["--targets", "/"], "--targets"), (["--targets", "-"], "--targets"),
         (["--no-such-option"], "no-such-option"),
     ]
 
@@ -66,6 +70,20 @@ struct RefusalTests {
         let refusal = try #require(CommandLine.refusal([]))
         #expect(refusal.status == 64)
         #expect(refusal.message.contains("url"))
+    }
+
+    @Test(
+        "A line of --targets is refused with its number, and is not repeated",
+        arguments: [
+            ("http://a.test/1\nGET http://a.test/canary more", "line 2"), ("\n\nG(T http://a.test/canary", "line 3"),
+            ("http://a.test/1\nhttp://user:canary@a.test/", "user information"), ("# nothing\n\n", "url"),
+        ])
+    func targets(text: String, word: String) throws {
+        let file = try TargetsFile(text)
+        let refusal = try #require(CommandLine.refusal(["--targets", file.path]))
+        #expect(refusal.status == 64)
+        #expect(refusal.message.contains(word))
+        #expect(!refusal.message.contains("canary"))
     }
 
     @Test(

@@ -56,8 +56,8 @@ struct TerminalTests {
     @Test("The table has the requests that were not begun, and why connections closed")
     func table() {
         var tally = Tally()
-        tally.recordRefusal()
-        tally.recordFailure("connectionClosed")
+        tally.record(.refusal)
+        tally.record(.failure("connectionClosed"))
         let text = JSONOutputTests.summary(tally).readable
         #expect(text.contains("2: 0 succeeded, 1 failed, 1 refused by the shutdown"))
         #expect(text.contains("closed: idleTimeout 2, stale 1"))

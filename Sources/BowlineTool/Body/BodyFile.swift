@@ -25,16 +25,26 @@ struct BodyFile: Sendable, Hashable {
             isReplayable = false
             return
         }
-        try Self.requireReadable(path, for: "--data-file")
-        var facts = stat()
-        guard stat(path, &facts) == 0 else {
-            throw ValidationError("--data-file: \(FileError("read", path: path))")
-        }
+        let facts = try Self.facts(path, for: "--data-file")
         let kind = facts.st_mode & S_IFMT
         guard kind != S_IFDIR else { throw ValidationError("--data-file: \(path) is a folder") }
         isReplayable = kind == S_IFREG
         let size = kind == S_IFREG ? Int(facts.st_size) : nil
         length = size == 0 && Self.hasContent(path) ? nil : size
+    }
+
+    /// Returns whether a file on the command line is a regular one; throws `ValidationError` if it cannot be read.
+    static func isRegular(_ path: String, for option: String) throws -> Bool {
+        try facts(path, for: option).st_mode & S_IFMT == S_IFREG
+    }
+
+    private static func facts(_ path: String, for option: String) throws -> stat {
+        try requireReadable(path, for: option)
+        var facts = stat()
+        guard stat(path, &facts) == 0 else {
+            throw ValidationError("\(option): \(FileError("read", path: path))")
+        }
+        return facts
     }
 
     private static func hasContent(_ path: String) -> Bool {

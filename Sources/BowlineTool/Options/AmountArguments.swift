@@ -18,6 +18,11 @@ struct AmountArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Each worker's pause between its requests.", valueName: "s"))
     var interval: Seconds?
 
+    @Option(
+        help: ArgumentHelp(
+            "Begins this many requests per second, however long they take, in place of workers.", valueName: "n"))
+    var pace: Double?
+
     @Option(help: ArgumentHelp("Begins a shutdown after this time, as a signal would.", valueName: "s"))
     var shutdownAfter: Seconds?
 
@@ -42,5 +47,17 @@ extension AmountArguments {
             throw ValidationError("-c must be from 1 to 100000, is \(concurrency)")
         }
         return min(concurrency, requests)
+    }
+
+    /// Returns the pace; nil: workers send the requests.
+    func makePace() throws -> Pace? {
+        guard let pace else { return nil }
+        guard Pace.rates.contains(pace) else {
+            throw ValidationError("--pace must be from 0.001 to 100000, is \(pace)")
+        }
+        guard concurrency == 1, interval == nil else {
+            throw ValidationError("--pace replaces the workers: -c and --interval cannot be given with it")
+        }
+        return Pace(perSecond: pace)
     }
 }

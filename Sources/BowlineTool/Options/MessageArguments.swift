@@ -28,6 +28,14 @@ struct MessageArguments: ParsableArguments {
         )
     )
     var dataFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A file of further URLs, each on its own line, with its method before it if it has one.",
+            valueName: "file"
+        )
+    )
+    var targets: String?
 }
 
 extension MessageArguments {

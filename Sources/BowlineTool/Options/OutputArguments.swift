@@ -39,7 +39,7 @@ extension OutputArguments {
         if let maxBody, maxBody < 0 { throw ValidationError("--max-body must not be negative, is \(maxBody)") }
         if dropBody, file != nil { throw ValidationError("-o and --drop-body cannot be given together") }
         if file != nil, file != "/dev/null", workers > 1 {
-            throw ValidationError("-o takes one body at a time: -c must be 1")
+            throw ValidationError("-o takes one body at a time: -c must be 1, without --pace")
         }
         return OutputPlan(
             isJSON: json, isVerbose: verbose, isQuiet: quiet, failsOnStatus: fail, dropsBodies: dropBody,

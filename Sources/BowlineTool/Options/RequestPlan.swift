@@ -12,6 +12,8 @@ struct RequestPlan: Sendable {
     let workers: Int
     /// Each worker's pause between its requests.
     let interval: Duration?
+    /// When the requests begin; nil: as soon as a worker is free.
+    let pace: Pace?
     let usesEventLoopExecutor: Bool
     /// The time after which to begin a shutdown without a signal; nil: never.
     let shutdownAfter: Duration?
@@ -26,18 +28,21 @@ struct RequestPlan: Sendable {
     ///
     /// - Throws: `ValidationError`, which names the option.
     init(_ command: RequestCommand) throws {
-        urls = command.urls
+        let targets = command.urls.map { Target($0) } + (try command.message.targets.map(Target.read) ?? [])
+        guard !targets.isEmpty else { throw ValidationError("there is no <url>, and no --targets with a URL") }
+        urls = targets.map(\.url)
         count = try command.amount.requestCount(urls: urls.count)
         workers = try command.amount.workerCount(requests: count)
         interval = try command.amount.interval.notNegative("--interval")
+        pace = try command.amount.makePace()
         usesEventLoopExecutor = command.amount.eventLoopExecutor
         shutdownAfter = try command.amount.shutdownAfter.notNegative("--shutdown-after")
         drain = try command.amount.drain.notNegative("--drain") ?? ClientConfiguration().lifecycle.drainTimeout
-        output = try command.output.makePlan(workers: workers)
+        output = try command.output.makePlan(workers: pace == nil ? workers : count)
 
         var configuration = ClientConfiguration()
         configuration.pool = try command.connections.makePool()
-        configuration.http2 = try command.connections.makeHTTP2(for: command.urls)
+        configuration.http2 = try command.connections.makeHTTP2(for: urls)
         configuration.tls = try command.connections.makeTLS()
         configuration.proxy = try command.connections.makeProxy()
         configuration.timeouts = try command.time.makeTimeouts(isDownload: output.file != nil)
@@ -56,11 +61,12 @@ struct RequestPlan: Sendable {
         if count > 1, try command.message.hasOneShotBody() {
             throw ValidationError("--data-file: only a regular file can be sent more than once; send one request")
         }
-        requests = try urls.map { url in
+        requests = try targets.map { target in
             var request = template
-            request.reference = url
+            if let method = target.method { request.method = method }
+            request.reference = target.url
             do {
-                request.url = try ServiceURL(url)
+                request.url = try ServiceURL(target.url)
             } catch let error as ServiceError {
                 throw ValidationError(error.message)
             }

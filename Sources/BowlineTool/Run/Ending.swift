@@ -45,6 +45,9 @@ final class Ending: Sendable {
         }
     }
 
+    /// Whether the shutdown has begun.
+    var hasBegun: Bool { state.withLock { $0.shutdown != nil } }
+
     /// Begins the shutdown unless it has begun.
     func begin() {
         _ = shutdownTask()
@@ -65,7 +68,7 @@ final class Ending: Sendable {
     func pause(for duration: Duration) async {
         guard duration > .zero else { return }
         await sleep(for: duration)
-        guard state.withLock({ $0.shutdown != nil }) else { return }
+        guard hasBegun else { return }
         // The shutdown's task may not have run yet.
         for await progress in client.shutdownProgress where progress.state != .running { return }
     }

@@ -59,6 +59,7 @@ struct RequestRun {
         )
         // More event loops than processors would be useless: they would share the processors.
         let executors = plan.usesEventLoopExecutor ? Array(client.eventLoopExecutors.prefix(UsableCores.count)) : []
+        if let pace = plan.pace { return await OpenLoop(worker: worker, pace: pace, executors: executors).run() }
         return await withTaskGroup { group in
             for number in 0..<plan.workers {
                 group.addTask(executorPreference: executors.isEmpty ? nil : executors[number % executors.count]) {

@@ -11,29 +11,33 @@ struct Tally: Sendable {
     /// All requests that were issued and have ended.
     var requests: Int { succeeded + failed + refused }
 
-    /// Counts a request that succeeded.
-    mutating func recordSuccess(nanoseconds: Int64) {
-        succeeded += 1
-        latencies.record(nanoseconds: nanoseconds)
+    /// What a tally counts of one request.
+    enum Entry: Sendable, Hashable {
+        case success(nanoseconds: Int64)
+        /// The name is the error's code, or the status.
+        case failure(String)
+        case refusal
+
+        init(_ outcome: Outcome, failsOnStatus: Bool) {
+            self =
+                switch outcome.verdict(failsOnStatus: failsOnStatus) {
+                case .succeeded: .success(nanoseconds: outcome.duration.wholeNanoseconds)
+                case .failed: .failure(outcome.failure?.code ?? "status \(outcome.response?.status ?? 0)")
+                case .refused: .refusal
+                }
+        }
     }
 
-    /// Counts a request that failed.
-    mutating func recordFailure(_ name: String) {
-        failed += 1
-        failures[name, default: 0] += 1
-    }
-
-    /// Counts a request that was refused.
-    mutating func recordRefusal() {
-        refused += 1
-    }
-
-    /// Counts the outcome of a request.
-    mutating func record(_ outcome: Outcome, failsOnStatus: Bool) {
-        switch outcome.verdict(failsOnStatus: failsOnStatus) {
-        case .succeeded: recordSuccess(nanoseconds: outcome.duration.wholeNanoseconds)
-        case .failed: recordFailure(outcome.failure?.code ?? "status \(outcome.response?.status ?? 0)")
-        case .refused: recordRefusal()
+    /// Counts a request.
+    mutating func record(_ entry: Entry) {
+        switch entry {
+        case .success(let nanoseconds):
+            succeeded += 1
+            latencies.record(nanoseconds: nanoseconds)
+        case .failure(let name):
+            failed += 1
+            failures[name, default: 0] += 1
+        case .refusal: refused += 1
         }
     }
 

@@ -46,43 +46,43 @@ struct Worker: Sendable {
         while let index = queue.take() {
             if let interval = plan.interval, !isFirst { await ending.pause(for: interval) }
             isFirst = false
-            if plan.output.isQuiet {
-                await sendQuietly(index, counting: &tally)
-            } else {
-                let outcome = await send(index)
-                tally.record(outcome, failsOnStatus: plan.output.failsOnStatus)
-                report.requestEnded(outcome)
-            }
+            tally.record(await perform(index))
             if tally.refused > 0 { break }
         }
         return tally
     }
 
-    /// Sends a request and counts it. Makes nothing that the summary does not need, because `--quiet` is for measuring.
-    private func sendQuietly(_ index: Int, counting tally: inout Tally) async {
-        let began = clock.now
+    /// Sends the request with this index, and reports it unless the run is quiet.
+    ///
+    /// - Parameter due: When the request was to begin; its duration counts from then. nil: now.
+    func perform(_ index: Int, due: MonotonicInstant? = nil) async -> Tally.Entry {
+        let began = due ?? clock.now
+        guard !plan.output.isQuiet else { return await sendQuietly(index, began: began) }
+        let outcome = await send(index, began: began)
+        report.requestEnded(outcome)
+        return Tally.Entry(outcome, failsOnStatus: plan.output.failsOnStatus)
+    }
+
+    /// Sends a request. Makes nothing that the summary does not need, because `--quiet` is for measuring.
+    private func sendQuietly(_ index: Int, began: MonotonicInstant) async -> Tally.Entry {
+        defer { consumer.console.advance(requests: 1) }
         do {
             let response = try await client.send(plan.requests[plan.place(of: index)])
             var body = BodyTally()
             try await consumer.consume(response.body, into: &body)
             let status = response.status.code
-            if plan.output.failsOnStatus, status >= 400 {
-                tally.recordFailure("status \(status)")
-            } else {
-                tally.recordSuccess(nanoseconds: clock.now.nanoseconds - began.nanoseconds)
-            }
+            if plan.output.failsOnStatus, status >= 400 { return .failure("status \(status)") }
+            return .success(nanoseconds: clock.now.nanoseconds - began.nanoseconds)
         } catch {
             let failure = Failure(error)
-            if failure.isRefusal { tally.recordRefusal() } else { tally.recordFailure(failure.code) }
+            return failure.isRefusal ? .refusal : .failure(failure.code)
         }
-        consumer.console.advance(requests: 1)
     }
 
-    private func send(_ index: Int) async -> Outcome {
+    private func send(_ index: Int, began: MonotonicInstant) async -> Outcome {
         let place = plan.place(of: index)
         var outcome = Outcome(index: index, url: plan.urls[place])
         var body = BodyTally(digest: plan.output.dropsBodies ? nil : SHA256())
-        let began = clock.now
         let recorder = plan.output.isVerbose ? DecisionRecorder() : nil
         var timings: PhaseTimings?
         do {
