@@ -31,18 +31,16 @@ package final class AttemptBalancing: Sendable {
                 try await isReady(address, context, at: now),
                 let placed = address.balancer.choose(for: context, options)
             else { return nil }
-            context.placement = AttemptPlacement(
-                address: placed.place.address, isHedge: context.placement?.isHedge ?? false, placedOrigin: url.origin)
+            context.placement = placed.target.placement(isHedge: context.placement?.isHedge ?? false)
             return placed
         case .list(let list):
             guard url.origin == list.base.origin else { return nil }
             list.begin()
             var placed = list.choose(for: context, options)
             if placed == nil { placed = try await list.waitAndChoose(for: context, options) }
-            guard let placed, let base = placed.place.url else { return nil }
+            guard let placed, let base = placed.target.base else { return nil }
             request.url = url.replacingBase(list.base, by: base)
-            context.placement = AttemptPlacement(
-                namedOrigin: list.base.origin, isHedge: context.placement?.isHedge ?? false, placedOrigin: base.origin)
+            context.placement = placed.target.placement(isHedge: context.placement?.isHedge ?? false)
             return placed
         }
     }
@@ -86,7 +84,7 @@ package final class AttemptBalancing: Sendable {
     ///
     /// - Parameter wasSent: Whether the attempt reached the transport. False: middleware answered or refused it.
     func attemptEnded(_ placed: PlacedAttempt, _ outcome: AttemptOutcome, wasSent: Bool) {
-        placed.balancer.attemptEnded(placed, outcome, wasSent: wasSent)
+        placed.balancer.attemptEnded(placed, outcome, wasSent: wasSent, options)
     }
 
     /// Returns the URL that the caller would use for `url` if `url` belongs to an endpoint: the client's base URL

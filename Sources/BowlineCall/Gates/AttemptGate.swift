@@ -38,16 +38,44 @@ final class AttemptGate: Sendable {
     }
 
     /// Admits an attempt, perhaps after a wait.
+    @inline(__always)
     func admit(_ request: ServiceRequest, _ context: RequestContext) async -> Admission {
+        switch enter(request, context) {
+        case .settled(let admission): return admission
+        case .unsettled(let unsettled): return await go(on: unsettled, request, context)
+        }
+    }
+
+    /// What the gates say to an attempt that comes.
+    private enum Entry {
+        case settled(Admission)
+        /// The attempt waits or is refused.
+        case unsettled(Unsettled)
+    }
+
+    /// An attempt that has not been admitted at once. A class, because few attempts need it.
+    private final class Unsettled: Sendable {
+        let visit: GateVisit
+        let step: GateStep
+
+        init(_ visit: GateVisit, _ step: GateStep) {
+            self.visit = visit
+            self.step = step
+        }
+    }
+
+    // Synchronous and not inlined: the visit stays out of the frames of attempts in flight.
+    @inline(never)
+    private func enter(_ request: ServiceRequest, _ context: RequestContext) -> Entry {
         guard let origin = request.origin else {
-            return .ended(.failed(ServiceError(.invalidURL, "the request has no URL"), isOwn: false))
+            return .settled(.ended(.failed(ServiceError(.invalidURL, "the request has no URL"), isOwn: false)))
         }
         var visit = GateVisit(
             scope: PolicyScope(origin: origin, name: request.ownOptions?.value.policyScope),
             priority: request.ownOptions?.value.priority ?? .normal, deadline: context.deadline?.instant)
         let step = gates.enter(&visit, settings, at: gates.clock.now, observers)
-        if case .admitted(let pass) = step { return .go(pass) }
-        return await go(on: visit, from: step, request, context)
+        if case .admitted(let pass) = step { return .settled(.go(pass)) }
+        return .unsettled(Unsettled(visit, step))
     }
 
     /// An admitted attempt has ended.
@@ -72,11 +100,11 @@ final class AttemptGate: Sendable {
     // Not inlined: keeps `admit`'s frame small.
     @inline(never)
     private func go(
-        on visit: GateVisit, from first: GateStep, _ request: ServiceRequest, _ context: RequestContext
+        on unsettled: Unsettled, _ request: ServiceRequest, _ context: RequestContext
     ) async -> Admission {
         let began = gates.clock.now
-        var visit = visit
-        var step = first
+        var visit = unsettled.visit
+        var step = unsettled.step
         while true {
             switch step {
             case .admitted(let pass): return .go(pass)

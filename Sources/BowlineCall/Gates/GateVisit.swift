@@ -38,7 +38,8 @@ typealias GateTurn = SharedWork<Void>
 
 /// An admission by all gates. Give it back with the attempt's report.
 struct GatePass: Sendable {
-    let scope: PolicyScope
+    /// The scope's gates. They are in use until the pass is given back, so that they are not forgotten.
+    let gates: ScopeGates
     /// When the attempt was admitted.
     let admitted: MonotonicInstant
     /// Whether the attempt counts for the limit of concurrency.

@@ -5,8 +5,13 @@ internal import BowlineCore
 /// The order is: the breaker refuses at once if it is open; rate, with the store of tokens if there is one; concurrency;
 /// and the breaker again, because the attempt may have waited. An attempt that does not go gives back what it has got.
 ///
-/// Not thread-safe: ``ServiceGates`` holds a lock around every use, and carries out the effects after the unlock.
-final class ScopeGates {
+/// ``ServiceGates`` holds a lock around every use, and carries out the effects after the unlock. A class, so that an
+/// admitted attempt can keep a reference: its end needs no look-up.
+///
+/// The properties are not checked for overlapping accesses (`Docs/Decisions/unchecked-exclusivity.md`): the machines call
+/// no other code.
+// Safety: the only property that is read without the lock of the scope's table is `scope`, which is constant.
+final class ScopeGates: @unchecked Sendable {
     /// The decision about an attempt that waited in a queue.
     private enum Decision {
         case slot
@@ -15,23 +20,23 @@ final class ScopeGates {
         case displaced
     }
 
-    private let scope: PolicyScope
-    private var rate = RateStateMachine()
-    private var supply = TokenSupplyStateMachine()
+    let scope: PolicyScope
+    @exclusivity(unchecked) private var rate = RateStateMachine()
+    @exclusivity(unchecked) private var supply = TokenSupplyStateMachine()
     /// nil until an attempt has such a limit.
-    private var concurrency: ConcurrencyStateMachine?
-    private var breaker = BreakerStateMachine()
+    @exclusivity(unchecked) private var concurrency: ConcurrencyStateMachine?
+    @exclusivity(unchecked) private var breaker = BreakerStateMachine()
     /// The signals of the attempts in queues.
-    private var turns: [UInt64: GateTurn] = [:]
+    @exclusivity(unchecked) private var turns: [UInt64: GateTurn] = [:]
     /// What was decided about attempts in queues that have not continued yet.
-    private var decisions: [UInt64: Decision] = [:]
-    private var lastTicket: UInt64 = 0
+    @exclusivity(unchecked) private var decisions: [UInt64: Decision] = [:]
+    @exclusivity(unchecked) private var lastTicket: UInt64 = 0
     /// Attempts that wait or are in flight.
-    private var present = 0
-    private var inFlight = 0
-    private var admitted = 0
-    private var refused = 0
-    private(set) var lastUsed: MonotonicInstant
+    @exclusivity(unchecked) private var present = 0
+    @exclusivity(unchecked) private var inFlight = 0
+    @exclusivity(unchecked) private var admitted = 0
+    @exclusivity(unchecked) private var refused = 0
+    @exclusivity(unchecked) private(set) var lastUsed: MonotonicInstant
 
     init(_ scope: PolicyScope, at now: MonotonicInstant) {
         self.scope = scope
@@ -249,23 +254,21 @@ extension ScopeGates {
         _ visit: inout GateVisit, hasSlot: Bool, at now: MonotonicInstant, _ settings: GateSettings,
         _ effects: inout GateEffects
     ) -> GateStep {
-        guard let options = settings.breaker else { return admit(visit, hasSlot: hasSlot, nil, at: now) }
+        guard let options = settings.breaker else { return admit(hasSlot: hasSlot, nil, at: now) }
         switch breaker.admit(at: now, options) {
         case .go(let pass, let transition):
             effects.transition = transition
-            return admit(visit, hasSlot: hasSlot, pass, at: now)
+            return admit(hasSlot: hasSlot, pass, at: now)
         case .refuse(let refusal):
             if hasSlot { leaveConcurrency(.ignored, at: now, &effects) }
             return refuse(&visit, .breaker, refusal.reason, retryAfter: refusal.retryAfter, at: now, settings, &effects)
         }
     }
 
-    private func admit(
-        _ visit: GateVisit, hasSlot: Bool, _ breaker: BreakerPass?, at now: MonotonicInstant
-    ) -> GateStep {
+    private func admit(hasSlot: Bool, _ breaker: BreakerPass?, at now: MonotonicInstant) -> GateStep {
         inFlight += 1
         admitted += 1
-        return .admitted(GatePass(scope: visit.scope, admitted: now, hasSlot: hasSlot, breaker: breaker))
+        return .admitted(GatePass(gates: self, admitted: now, hasSlot: hasSlot, breaker: breaker))
     }
 
     private func refusalByBreaker(

@@ -9,6 +9,9 @@ struct ScopeTable: ~Copyable {
 
     private let maximum: Int
     private var scopes: [PolicyScope: ScopeGates] = [:]
+    /// The gates that were used last. A comparison costs less than a look-up. Never a forgotten scope's: scopes are
+    /// forgotten only when another one is added, which is then the last one.
+    private var latest: ScopeGates?
 
     /// - Parameter maximum: How many scopes are kept at most. Scopes in use are never forgotten, so there may be more
     ///   while more are in use.
@@ -23,7 +26,13 @@ struct ScopeTable: ~Copyable {
 
     /// Returns the gates of a scope. Makes them if the scope is not known.
     mutating func gates(of scope: PolicyScope, at now: MonotonicInstant) -> ScopeGates {
-        if let known = scopes[scope] { return known }
+        if let latest, latest.scope == scope { return latest }
+        let gates = scopes[scope] ?? added(scope, at: now)
+        latest = gates
+        return gates
+    }
+
+    private mutating func added(_ scope: PolicyScope, at now: MonotonicInstant) -> ScopeGates {
         forget(at: now)
         let gates = ScopeGates(scope, at: now)
         scopes[scope] = gates

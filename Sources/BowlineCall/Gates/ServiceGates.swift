@@ -26,7 +26,9 @@ package final class ServiceGates: Sendable {
     }
 
     private func table(of scope: PolicyScope) -> Table {
-        tables[scope.hashValue & (Self.tables - 1)]
+        // Most scopes have no name. The hash of their origin is known.
+        let hash = scope.name == nil ? scope.origin.storedHash : scope.hashValue
+        return tables[hash & (Self.tables - 1)]
     }
 
     // MARK: Attempts
@@ -67,11 +69,11 @@ package final class ServiceGates: Sendable {
         _ observers: CallObservers
     ) {
         var effects = GateEffects()
-        table(of: pass.scope).scopes.withLock { scopes in
-            // Invariant: a scope with an attempt in flight is not forgotten.
-            scopes[pass.scope]?.left(pass, report, at: now, random: random, settings, &effects)
+        let gates = pass.gates
+        table(of: gates.scope).scopes.withLock { _ in
+            gates.left(pass, report, at: now, random: random, settings, &effects)
         }
-        apply(effects, pass.scope, settings, at: now, observers)
+        apply(effects, gates.scope, settings, at: now, observers)
     }
 
     // MARK: By hand

@@ -42,8 +42,8 @@ package final class CallRecord: ResponseBodyObserver {
         var bodies: [RequestBody] = []
         /// The records of the hedges in flight.
         var hedges: [CallRecord] = []
-        /// The endpoints that the call has used; nil: no attempt was balanced yet.
-        var visited: VisitedEndpoints?
+        /// The endpoints that the call and its hedges have used.
+        var visited = VisitedEndpoints()
     }
 
     package init(
@@ -199,14 +199,9 @@ package final class CallRecord: ResponseBodyObserver {
         enter(phase ?? (winner ?? self).phase, attempt: attempt)
     }
 
-    /// The endpoints that the call and its hedges have used. Made on first use, by the first balanced attempt.
-    package var visitedEndpoints: VisitedEndpoints {
-        wholeCall.held.withLock { held in
-            if let visited = held.visited { return visited }
-            let made = VisitedEndpoints()
-            held.visited = made
-            return made
-        }
+    /// Calls `body` with the endpoints that the call and its hedges have used, under a lock.
+    package func withVisitedEndpoints<Result: Sendable>(_ body: (inout VisitedEndpoints) -> Result) -> Result {
+        wholeCall.held.withLock { body(&$0.visited) }
     }
 
     // MARK: Requests in the transport

@@ -82,6 +82,9 @@ extension Origin: Hashable {
             && left.host == right.host && left.socketPath == right.socketPath
     }
 
+    /// The hash, computed when the origin was made.
+    package var storedHash: Int { storage.hash }
+
     /// Feeds the hash that was computed when the origin was made.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(storage.hash)
