@@ -12,7 +12,7 @@ final class AddressBalancers: Sendable {
     }
 
     private let entries = Guarded<[Origin: Entry]>([:])
-    private let surroundings: BalancingSurroundings
+    let surroundings: BalancingSurroundings
 
     init(_ surroundings: BalancingSurroundings) {
         self.surroundings = surroundings

@@ -9,6 +9,9 @@ final class Balancer: Sendable {
     private let state: Guarded<State>
     private let options: BalancingOptions
     private let surroundings: BalancingSurroundings
+    /// Makes the choices differ between balancers and programs. The machine makes new numbers of it for each choice: a
+    /// number of the system for each choice would cost a system call.
+    private let random: Double
 
     private struct State {
         var machine: BalancerStateMachine
@@ -21,12 +24,13 @@ final class Balancer: Sendable {
         self.origin = origin
         self.options = options
         self.surroundings = surroundings
+        random = surroundings.random()
         state = Guarded(State(machine: BalancerStateMachine(firstNumber: surroundings.numbers.next())))
     }
 
     /// Replaces the list of endpoints.
     func replace(by listings: [EndpointListing]) {
-        let now = surroundings.clock.now
+        let now = surroundings.now
         let targets = listings.map { EndpointTarget($0.place, of: origin) }
         let changes = state.withLock { state in
             state.targets = targets
@@ -37,20 +41,20 @@ final class Balancer: Sendable {
 
     /// Chooses an endpoint for an attempt; nil: there is none.
     func choose(for context: RequestContext, _ options: BalancingOptions) -> PlacedAttempt? {
-        let avoided = context.call.withVisitedEndpoints { $0.numbers(inHop: context.hop) }
-        let (now, random) = (surroundings.clock.now, surroundings.random())
+        let avoided = context.call.visitedEndpoints(inHop: context.hop)
+        let now = surroundings.now
         let (placed, changes) = state.withLock { state -> (PlacedAttempt?, [EndpointChange]) in
             let choice = state.machine.choose(at: now, random: random, avoiding: avoided, options)
             return (choice.pass.map { PlacedAttempt(self, $0, state.targets[$0.index]) }, choice.changes)
         }
-        report(changes)
+        if !changes.isEmpty { report(changes) }
         note(placed, context)
         return placed
     }
 
     /// Gives an attempt to the endpoint that `url` belongs to; nil: there is none, or it gets no attempts now.
     func choose(_ url: ServiceURL, for context: RequestContext) -> PlacedAttempt? {
-        let now = surroundings.clock.now
+        let now = surroundings.now
         let placed = state.withLock { state -> PlacedAttempt? in
             guard let index = state.machine.index(ofEndpointWith: url) else { return nil }
             let pass = state.machine.choose(state.machine.endpoints[index].number, at: now)
@@ -62,7 +66,7 @@ final class Balancer: Sendable {
 
     private func note(_ placed: PlacedAttempt?, _ context: RequestContext) {
         guard let placed else { return }
-        context.call.withVisitedEndpoints { $0.add(placed.pass.number, inHop: context.hop) }
+        context.call.addVisitedEndpoint(placed.pass.number, inHop: context.hop)
     }
 
     /// Returns the base URL of the endpoint that `url` belongs to; nil: there is none.
@@ -77,10 +81,11 @@ final class Balancer: Sendable {
     func attemptEnded(
         _ placed: PlacedAttempt, _ outcome: AttemptOutcome, wasSent: Bool, _ options: BalancingOptions
     ) {
-        let now = surroundings.clock.now
+        let now = surroundings.now
         let result =
             wasSent ? BalancerResult(outcome, elapsed: placed.pass.began.duration(to: now)) : .ignored
-        report(state.withLock { $0.machine.attemptEnded(placed.pass, result, at: now, options) })
+        let changes = state.withLock { $0.machine.attemptEnded(placed.pass, result, at: now, options) }
+        if !changes.isEmpty { report(changes) }
     }
 
     /// Reports an event of the source of the endpoints.
@@ -93,7 +98,7 @@ final class Balancer: Sendable {
     var isBusy: Bool { state.withLock { $0.machine.endpoints.contains { $0.pending > 0 } } }
 
     func snapshot() -> BalancerSnapshot {
-        let now = surroundings.clock.now
+        let now = surroundings.now
         return state.withLock { state in
             BalancerSnapshot(
                 origin: origin, isPanicking: state.machine.isPanicking,

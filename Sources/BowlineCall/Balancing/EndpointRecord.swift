@@ -77,6 +77,7 @@ struct EndpointRecord {
     /// Returns how many times as much the endpoint costs because of its failures. Only in panic: otherwise an endpoint
     /// that fails is ejected. It falls to 1 within a minute. Without this, endpoints that fail at once would have few
     /// attempts in flight, and would get most of the attempts.
+    @inline(__always)
     private func penalty(at now: MonotonicInstant) -> Double {
         guard state == .failing || state == .ejected else { return 1 }
         return max(1, Self.penaltyOfFailing * PeakLatency.remainder(from: lastFailure, to: now))
@@ -87,6 +88,8 @@ struct EndpointRecord {
     /// - Parameters:
     ///   - perAttempt: How much an attempt in flight counts: the more, the smaller the endpoint's share is.
     ///   - average: The average latency of all endpoints, in nanoseconds.
+    // Inlined: else the whole record is copied, with its references.
+    @inline(__always)
     func cost(perAttempt: Double, at now: MonotonicInstant, average: Double) -> Double {
         latency.nanoseconds(at: now, average: average) * penalty(at: now) * (1 + Double(pending) * perAttempt)
     }

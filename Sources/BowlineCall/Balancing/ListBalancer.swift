@@ -56,7 +56,7 @@ final class ListBalancer: Sendable {
     /// Chooses an endpoint for an attempt; nil: there is none.
     func choose(for context: RequestContext, _ options: BalancingOptions) -> PlacedAttempt? {
         // Only a call that has followed a redirect can follow one to an endpoint.
-        if context.hop > 0, let redirect = context.call.withVisitedEndpoints({ $0.takeRedirect() }),
+        if context.hop > 0, let redirect = context.call.takeRedirect(),
             let placed = balancer.choose(redirect, for: context)
         {
             return placed

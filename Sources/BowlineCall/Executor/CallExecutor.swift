@@ -75,7 +75,7 @@ package final class CallExecutor: RequestHandler {
                 try discardReplaced(outcome)
                 context.beginHop(from: origin)
                 if plan.balancing != nil, let target = call.followed.last, target != call.request.url {
-                    context.call.withVisitedEndpoints { $0.redirected(to: target) }
+                    context.call.redirected(to: target)
                 }
                 fillBudget(by: call.request, context)
                 step = call.hopBegan()

@@ -73,7 +73,7 @@ final class AttemptGate: Sendable {
         var visit = GateVisit(
             scope: PolicyScope(origin: origin, name: request.ownOptions?.value.policyScope),
             priority: request.ownOptions?.value.priority ?? .normal, deadline: context.deadline?.instant)
-        let step = gates.enter(&visit, settings, at: gates.clock.now, observers)
+        let step = gates.enter(&visit, settings, at: gates.now, observers)
         if case .admitted(let pass) = step { return .settled(.go(pass)) }
         return .unsettled(Unsettled(visit, step))
     }
@@ -87,12 +87,12 @@ final class AttemptGate: Sendable {
         let needsRandom =
             report.health == .failure || report.advice.pause > .zero || settings.breaker?.slowCallDuration != nil
         gates.left(
-            pass, report, settings, at: gates.clock.now, random: needsRandom ? random() : 0.5, observers)
+            pass, report, settings, at: gates.now, random: needsRandom ? random() : 0.5, observers)
     }
 
     /// An admitted attempt is not sent.
     func abandoned(_ pass: GatePass) {
-        gates.left(pass, .nothing, settings, at: gates.clock.now, random: 0.5, observers)
+        gates.left(pass, .nothing, settings, at: gates.now, random: 0.5, observers)
     }
 
     // MARK: Waits
@@ -102,7 +102,7 @@ final class AttemptGate: Sendable {
     private func go(
         on unsettled: Unsettled, _ request: ServiceRequest, _ context: RequestContext
     ) async -> Admission {
-        let began = gates.clock.now
+        let began = gates.now
         var visit = unsettled.visit
         var step = unsettled.step
         while true {
@@ -122,10 +122,10 @@ final class AttemptGate: Sendable {
         _ turn: GateTurn, until instant: MonotonicInstant, isQueued: Bool, _ visit: inout GateVisit,
         _ context: RequestContext
     ) async -> GateStep {
-        let (gate, began) = (visit.gate, gates.clock.now)
+        let (gate, began) = (visit.gate, gates.now)
         context.call.enter(.pipeline, attempt: context.attempt)
         let end = await Self.end(of: turn, until: instant, clock: gates.clock, context)
-        let now = gates.clock.now
+        let now = gates.now
         let step = gates.goOn(&visit, after: end, wasQueued: isQueued, settings, at: now, observers)
         switch step {
         case .admitted, .sleeps, .queued:
@@ -181,7 +181,7 @@ final class AttemptGate: Sendable {
             refusal.gate.errorCode, refusal.message, attempts: context.attempt,
             origin: request.origin?.description, phase: .pipeline)
         error.refusal = refusal
-        error.elapsed = began.duration(to: gates.clock.now)
+        error.elapsed = began.duration(to: gates.now)
         error.requestsSent = context.call.requestsSent
         return .failed(error, isOwn: true)
     }

@@ -23,8 +23,9 @@ final class ScopeGates: @unchecked Sendable {
     let scope: PolicyScope
     @exclusivity(unchecked) private var rate = RateStateMachine()
     @exclusivity(unchecked) private var supply = TokenSupplyStateMachine()
-    /// nil until an attempt has such a limit.
-    @exclusivity(unchecked) private var concurrency: ConcurrencyStateMachine?
+    /// Used from the first attempt on that has such a limit. Not optional: a call on an optional machine copies it.
+    @exclusivity(unchecked) private var concurrency = ConcurrencyStateMachine(ConcurrencyOptions())
+    @exclusivity(unchecked) private var hasConcurrency = false
     @exclusivity(unchecked) private var breaker = BreakerStateMachine()
     /// The signals of the attempts in queues.
     @exclusivity(unchecked) private var turns: [UInt64: GateTurn] = [:]
@@ -109,8 +110,9 @@ final class ScopeGates: @unchecked Sendable {
         if report.advice != RateAdvice() { rate.answered(report.advice, at: now, random: random) }
         if pass.hasSlot { leaveConcurrency(report.load.sample(latency: took), at: now, &effects) }
         if let breakerPass = pass.breaker, let options = settings.breaker {
-            effects.transition = breaker.attemptEnded(
+            let transition = breaker.attemptEnded(
                 breakerPass, report.health, took: took, at: now, random: random, options)
+            if let transition { effects.add { $0.transition = transition } }
         }
     }
 
@@ -158,10 +160,9 @@ final class ScopeGates: @unchecked Sendable {
 
     func snapshot(at now: MonotonicInstant) -> ScopeSnapshot {
         var limits: ConcurrencySnapshot?
-        if concurrency != nil {
+        if hasConcurrency {
             limits = ConcurrencySnapshot(
-                limit: concurrency?.limit ?? 0, inFlight: concurrency?.inFlight ?? 0,
-                waiting: concurrency?.waiting ?? 0)
+                limit: concurrency.limit, inFlight: concurrency.inFlight, waiting: concurrency.waiting)
         }
         let refusal = breaker.peek(at: now, BreakerOptions())
         return ScopeSnapshot(
@@ -210,7 +211,7 @@ extension ScopeGates {
     private func takeToken(
         _ visit: inout GateVisit, at now: MonotonicInstant, _ settings: GateSettings, _ effects: inout GateEffects
     ) -> GateStep {
-        guard let limit = settings.supply?.limit, visit.token == nil else {
+        guard let limit = settings.supplyLimit, visit.token == nil else {
             return enterQueue(&visit, at: now, settings, &effects)
         }
         giveTicket(&visit)
@@ -235,11 +236,12 @@ extension ScopeGates {
             return passBreaker(&visit, hasSlot: false, at: now, settings, &effects)
         }
         giveTicket(&visit)
-        if concurrency == nil { concurrency = ConcurrencyStateMachine(options) }
-        guard
-            let entry = concurrency?.enter(
-                visit.ticket, priority: visit.priority, at: now, deadline: visit.deadline, options)
-        else { return passBreaker(&visit, hasSlot: false, at: now, settings, &effects) }
+        if !hasConcurrency {
+            concurrency = ConcurrencyStateMachine(options)
+            hasConcurrency = true
+        }
+        let entry = concurrency.enter(
+            visit.ticket, priority: visit.priority, at: now, deadline: visit.deadline, options)
         if let displaced = entry.displaced { decide(.displaced, about: displaced, &effects) }
         switch entry.decision {
         case .admitted: return passBreaker(&visit, hasSlot: true, at: now, settings, &effects)
@@ -257,7 +259,7 @@ extension ScopeGates {
         guard let options = settings.breaker else { return admit(hasSlot: hasSlot, nil, at: now) }
         switch breaker.admit(at: now, options) {
         case .go(let pass, let transition):
-            effects.transition = transition
+            if let transition { effects.add { $0.transition = transition } }
             return admit(hasSlot: hasSlot, pass, at: now)
         case .refuse(let refusal):
             if hasSlot { leaveConcurrency(.ignored, at: now, &effects) }
@@ -305,7 +307,7 @@ extension ScopeGates {
     ) {
         present -= 1
         if let reservation = visit.reservation { rate.withdrawn(reservation, at: now) }
-        if let token = visit.token, let limit = settings.supply?.limit {
+        if let token = visit.token, let limit = settings.supplyLimit {
             apply(supply.withdrawn(token, at: now, limit), &effects)
         }
         visit.reservation = nil
@@ -333,29 +335,30 @@ extension ScopeGates {
     private func leaveQueue(_ visit: GateVisit, at now: MonotonicInstant) {
         switch visit.gate {
         case .rate: _ = supply.waitEnded(visit.ticket)
-        case .concurrency, .breaker: _ = concurrency?.waitEnded(visit.ticket, at: now)
+        case .concurrency, .breaker: _ = concurrency.waitEnded(visit.ticket, at: now)
         }
     }
 
     private func leaveConcurrency(
         _ sample: ConcurrencySample, at now: MonotonicInstant, _ effects: inout GateEffects
     ) {
-        let before = concurrency?.limit
-        guard let release = concurrency?.left(sample, at: now) else { return }
+        let before = concurrency.limit
+        let release = concurrency.left(sample, at: now)
         for ticket in release.admitted { decide(.slot, about: ticket, &effects) }
         for ticket in release.expired { decide(.expired, about: ticket, &effects) }
-        if let after = concurrency?.limit, after != before { effects.limit = after }
+        let after = concurrency.limit
+        if after != before { effects.add { $0.limit = after } }
     }
 
     private func apply(_ result: TokenSupplyStateMachine.Effects, _ effects: inout GateEffects) {
-        if let ask = result.ask { effects.ask = ask }
-        if let timer = result.timer { effects.timer = timer }
+        if let ask = result.ask { effects.add { $0.ask = ask } }
+        if let timer = result.timer { effects.add { $0.timer = timer } }
         for settled in result.settled { decide(.token(settled.turn), about: settled.ticket, &effects) }
     }
 
     private func decide(_ decision: Decision, about ticket: UInt64, _ effects: inout GateEffects) {
         guard let turn = turns.removeValue(forKey: ticket) else { return }
         decisions[ticket] = decision
-        effects.turns.append(turn)
+        effects.add { $0.turns.append(turn) }
     }
 }

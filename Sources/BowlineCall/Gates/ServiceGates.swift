@@ -17,13 +17,17 @@ package final class ServiceGates: Sendable {
 
     private let tables: [Table]
     let clock: any ServiceClock
+    private let reader: ClockReader
     private let metrics: ClientMetrics?
 
     package init(clock: any ServiceClock, metrics: ClientMetrics? = nil) {
         self.clock = clock
+        reader = ClockReader(clock)
         self.metrics = metrics
         tables = (0..<Self.tables).map { _ in Table() }
     }
+
+    var now: MonotonicInstant { reader.now }
 
     private func table(of scope: PolicyScope) -> Table {
         // Most scopes have no name. The hash of their origin is known.
@@ -80,14 +84,14 @@ package final class ServiceGates: Sendable {
 
     /// Opens the breaker of a scope until ``reset(_:_:)``.
     package func isolate(_ scope: PolicyScope, _ observers: CallObservers) {
-        let now = clock.now
+        let now = self.now
         let transition = table(of: scope).scopes.withLock { $0.gates(of: scope, at: now).isolate(at: now) }
         report(transition, of: scope, at: now, observers)
     }
 
     /// Closes the breaker of a scope, and opens its rate gate.
     package func reset(_ scope: PolicyScope, _ observers: CallObservers) {
-        let now = clock.now
+        let now = self.now
         let transition = table(of: scope).scopes.withLock { $0[scope]?.reset(at: now) }
         report(transition, of: scope, at: now, observers)
     }
@@ -95,7 +99,7 @@ package final class ServiceGates: Sendable {
     // MARK: State
 
     package func snapshot() -> ResilienceSnapshot {
-        let now = clock.now
+        let now = self.now
         var scopes: [ScopeSnapshot] = []
         for table in tables {
             scopes += table.scopes.withLock { scopes in
@@ -109,8 +113,17 @@ package final class ServiceGates: Sendable {
 
     // MARK: Effects
 
+    @inline(__always)
     private func apply(
         _ effects: GateEffects, _ scope: PolicyScope, _ settings: GateSettings, at now: MonotonicInstant,
+        _ observers: CallObservers
+    ) {
+        if let content = effects.content { apply(content, scope, settings, at: now, observers) }
+    }
+
+    @inline(never)
+    private func apply(
+        _ effects: GateEffects.Content, _ scope: PolicyScope, _ settings: GateSettings, at now: MonotonicInstant,
         _ observers: CallObservers
     ) {
         if let supply = settings.supply {
@@ -158,7 +171,7 @@ package final class ServiceGates: Sendable {
         _ ask: TokenSupplyStateMachine.Ask, _ grant: RateLimitGrant?, _ scope: PolicyScope,
         _ supply: GateSettings.Supply, _ settings: GateSettings, _ observers: CallObservers
     ) {
-        let now = clock.now
+        let now = self.now
         var effects = GateEffects()
         table(of: scope).scopes.withLock { scopes in
             scopes[scope]?.storeAnswered(ask.number, grant, at: now, supply.limit, &effects)
@@ -172,7 +185,7 @@ package final class ServiceGates: Sendable {
     ) {
         Task.inheriting {
             try? await self.clock.sleep(until: timer.ends, tolerance: nil)
-            let now = self.clock.now
+            let now = self.now
             var effects = GateEffects()
             self.table(of: scope).scopes.withLock { scopes in
                 scopes[scope]?.storeTimerFired(timer.number, at: now, supply.limit, &effects)

@@ -199,9 +199,26 @@ package final class CallRecord: ResponseBodyObserver {
         enter(phase ?? (winner ?? self).phase, attempt: attempt)
     }
 
-    /// Calls `body` with the endpoints that the call and its hedges have used, under a lock.
-    package func withVisitedEndpoints<Result: Sendable>(_ body: (inout VisitedEndpoints) -> Result) -> Result {
-        wholeCall.held.withLock { body(&$0.visited) }
+    // These functions are not one generic function, because another module would call it unspecialised.
+
+    /// The numbers of the endpoints that this hop of the call, with its hedges, has used.
+    package func visitedEndpoints(inHop hop: Int) -> [UInt64] {
+        wholeCall.held.withLock { $0.visited.numbers(inHop: hop) }
+    }
+
+    /// Adds an endpoint that an attempt of this hop is given to.
+    package func addVisitedEndpoint(_ number: UInt64, inHop hop: Int) {
+        wholeCall.held.withLock { $0.visited.add(number, inHop: hop) }
+    }
+
+    /// Records that a redirect leads to an endpoint.
+    package func redirected(to url: ServiceURL) {
+        wholeCall.held.withLock { $0.visited.redirected(to: url) }
+    }
+
+    /// Returns the URL of the redirect that this hop follows, once; nil: it does not lead to an endpoint.
+    package func takeRedirect() -> ServiceURL? {
+        wholeCall.held.withLock { $0.visited.takeRedirect() }
     }
 
     // MARK: Requests in the transport
