@@ -82,6 +82,9 @@ extension Origin: Hashable {
             && left.host == right.host && left.socketPath == right.socketPath
     }
 
+    /// Identifies this value and its copies. Equal origins that were made apart have other identities.
+    package var identity: ObjectIdentifier { ObjectIdentifier(storage) }
+
     /// The hash, computed when the origin was made.
     package var storedHash: Int { storage.hash }
 
