@@ -12,6 +12,8 @@ extension BalancerResult {
     /// | an error of middleware, of the request or of the client itself; a shutdown | ignored |
     ///
     /// - Parameter elapsed: The time since the endpoint was chosen.
+    // Inlined: an initialiser owns its arguments, so a call of it copies the outcome.
+    @inline(__always)
     init(_ outcome: AttemptOutcome, elapsed: Duration) {
         switch outcome {
         case .answered(let response, _):
