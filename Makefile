@@ -22,10 +22,11 @@ FAULTS_FLAGS ?=
 FUZZ_FLAGS ?=
 FUZZ_SECONDS ?=
 ONLY ?=
+POLICY_COST_FLAGS ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.2 --limit-allocations 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet chaos
+.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost policy-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet chaos
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -178,6 +179,11 @@ torture: ## Make the tool's system calls fail, one in each run (TORTURE_FLAGS=--
 pipeline-cost: dependencies ## Measure what the default pipeline adds to a request: time and allocations
 	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost
 	@Benchmarks/.build/release/PipelineCost $(PIPELINE_COST_FLAGS)
+
+policy-cost: ## Count what each resilience policy adds to a call, and fail if it has risen (POLICY_COST_FLAGS=--write)
+	@Scripts/install-dependencies --with-servers
+	$(SWIFT) build -c release --package-path Benchmarks --product PipelineCost
+	@Scripts/policy-cost $(POLICY_COST_FLAGS)
 
 instructions: ## Count the instructions of a request, and fail if the count has risen
 	@Scripts/install-dependencies --with-servers

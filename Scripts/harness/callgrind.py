@@ -96,11 +96,25 @@ def stripped(binary, folder):
     return copy
 
 
-def profile(binary, folder, words, timeout=600):
-    """Runs a program under callgrind."""
+def run(binary, folder, words, timeout, *options):
+    """Runs a program under callgrind. Returns its output, and the file of its counts."""
     out = folder / "callgrind.out"
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", binary, *words]
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *options, binary, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     if done.returncode != 0 or not out.exists():
         sys.exit(f"{' '.join(map(str, command))} failed: exit {done.returncode}\n{done.stdout}{done.stderr[-2000:]}")
+    return done.stdout, out
+
+
+def profile(binary, folder, words, timeout=600):
+    """Runs a program under callgrind."""
+    _, out = run(binary, folder, words, timeout)
     return Profile(out)
+
+
+def parts(binary, folder, words, function, timeout=600):
+    """Runs a program under callgrind. Returns its output, and the instructions of each part of its run: the first part ends
+    when the program first calls `function`, the next at the next call, and so on."""
+    output, out = run(binary, folder, words, timeout, f"--dump-before={function}")
+    files = sorted(folder.glob("callgrind.out.*"), key=lambda file: int(file.suffix[1:]))
+    return output, [int(re.search(r"^(?:totals|summary): (\d+)", file.read_text(errors="replace"), re.M)[1]) for file in files]

@@ -21,6 +21,9 @@ struct BaseReplacementTests {
             ("http://a/v1/%2e%2e", "http://a/v1", "http://b/api", "http://b/"),
             ("http://a/v1/x", "http://a/v1?base=1", "http://b/api?own=1", "http://b/api/x"),
             ("http://a/v1/x", "http://a/v1", "http+unix://%2Frun%2Fx.sock/api", "http+unix://%2Frun%2Fx.sock/api/x"),
+            ("http://a/v1/x?q=1", "http://a/v1", "http://b/v1", "http://b/v1/x?q=1"),
+            ("http://a/v1", "http://a/v1/", "http://b/v1/", "http://b/v1/"),
+            ("http://a/x", "http://a/v1", "http://b/v1", "http://b/x"),
             ("http://a/v1/%C3%A9", "http://a/v1", "http://b/%C3%A9", "http://b/%C3%A9/%C3%A9"),
         ])
     func replaced(url: String, base: String, other: String, expected: String) throws {

@@ -1,6 +1,7 @@
 import AllocationCount
 import BenchmarkPlatform
 import Bowline
+import Dispatch
 
 /// Measures the cost that the default pipeline adds to a request on the bare transport: CPU time and allocations.
 ///
@@ -8,23 +9,35 @@ import Bowline
 /// the path around it is measured: admission, the pipeline, and the response's way back. Three runs alternate: the bare
 /// transport, a client with all behaviours off, and a client that `ServiceClient(baseURL:)` makes. The result is the
 /// median of the differences between the third run and the first.
+///
+/// `PipelineCost policies …` measures the resilience policies instead: see ``PolicyCost``.
 @main
 enum PipelineCost {
     static let rounds = 9
     static let requests = 100_000
 
-    static func main() async {
-        do {
-            try await measure()
-        } catch {
-            // Do not throw further: when `main` throws, Swift ends the program with a crash.
-            print("PipelineCost: \(error)")
-            exit(1)
+    static func main() {
+        // Do not use an asynchronous `main`: valgrind fails when such a `main` gives up its thread.
+        let isDone = DispatchSemaphore(value: 0)
+        Task.detached {
+            do {
+                let words = CommandLine.arguments.dropFirst()
+                if words.first == "policies" {
+                    try await PolicyCost(words.dropFirst()).measure()
+                } else {
+                    try await measure(Limits(words))
+                }
+            } catch {
+                // Do not throw further: when `main` throws, Swift ends the program with a crash.
+                print("PipelineCost: \(error)")
+                exit(1)
+            }
+            isDone.signal()
         }
+        isDone.wait()
     }
 
-    private static func measure() async throws {
-        let limits = try Limits(CommandLine.arguments.dropFirst())
+    private static func measure(_ limits: Limits) async throws {
         let transport = MemoryTransport()
         let base = try ServiceURL("http://127.0.0.1/v1")
         let reference = "customers/4711/orders/42"

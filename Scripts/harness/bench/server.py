@@ -34,6 +34,8 @@ http {{
     http2_max_concurrent_streams 1024;
     server {{
         listen 127.0.0.1:{plain_port} backlog=16384;
+        # For balancing over two addresses.
+        listen 127.0.0.2:{plain_port} backlog=16384;
         listen 127.0.0.1:{tls_port} ssl http2 backlog=16384;
         ssl_certificate {prefix}/server.pem;
         ssl_certificate_key {prefix}/server.key;

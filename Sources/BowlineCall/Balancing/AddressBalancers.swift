@@ -12,7 +12,7 @@ final class AddressBalancers: Sendable {
     }
 
     private let entries = Guarded<[Origin: Entry]>([:])
-    private let surroundings: BalancingSurroundings
+    let surroundings: BalancingSurroundings
 
     init(_ surroundings: BalancingSurroundings) {
         self.surroundings = surroundings
@@ -22,8 +22,9 @@ final class AddressBalancers: Sendable {
     func balancer(of origin: Origin, at now: MonotonicInstant, _ options: BalancingOptions) -> AddressBalancer? {
         guard let listing = surroundings.addresses, !origin.isIPAddress, origin.socketPath == nil else { return nil }
         let known = entries.withLock { entries -> AddressBalancer? in
-            entries[origin]?.lastUsed = now
-            return entries[origin]?.balancer
+            guard let index = entries.index(forKey: origin) else { return nil }
+            entries.values[index].lastUsed = now
+            return entries.values[index].balancer
         }
         if let known { return known }
         if case .notChoosable = listing.knownAddresses(of: origin, now: now) { return nil }

@@ -22,29 +22,65 @@ package final class AttemptBalancing: Sendable {
     ///
     /// - Returns: nil: the attempt is not balanced. Else call ``attemptEnded(_:_:wasSent:)``.
     /// - Throws: ``ServiceError``: the addresses are not known, or there is no endpoint; `CancellationError`.
+    @inline(__always)
     func place(_ request: inout ServiceRequest, _ context: inout RequestContext) async throws -> PlacedAttempt? {
+        if let placed = placeAtOnce(&request, &context) { return placed }
+        return try await placeAfterWait(&request, &context)
+    }
+
+    /// nil: the attempt is not balanced, or has to wait.
+    private func placeAtOnce(_ request: inout ServiceRequest, _ context: inout RequestContext) -> PlacedAttempt? {
         guard let url = request.url else { return nil }
         switch source {
         case .addresses(let balancers):
-            let now = context.clock.now
+            let now = balancers.surroundings.now
             guard let address = balancers.balancer(of: url.origin, at: now, options),
-                try await isReady(address, context, at: now),
+                case .ready = address.readiness(at: now),
                 let placed = address.balancer.choose(for: context, options)
             else { return nil }
-            context.placement = AttemptPlacement(
-                address: placed.place.address, isHedge: context.placement?.isHedge ?? false, placedOrigin: url.origin)
+            direct(&context, to: placed)
             return placed
         case .list(let list):
             guard url.origin == list.base.origin else { return nil }
             list.begin()
-            var placed = list.choose(for: context, options)
-            if placed == nil { placed = try await list.waitAndChoose(for: context, options) }
-            guard let placed, let base = placed.place.url else { return nil }
-            request.url = url.replacingBase(list.base, by: base)
-            context.placement = AttemptPlacement(
-                namedOrigin: list.base.origin, isHedge: context.placement?.isHedge ?? false, placedOrigin: base.origin)
-            return placed
+            guard let placed = list.choose(for: context, options) else { return nil }
+            return direct(&request, url, from: list, &context, to: placed)
         }
+    }
+
+    @inline(never)
+    private func placeAfterWait(
+        _ request: inout ServiceRequest, _ context: inout RequestContext
+    ) async throws -> PlacedAttempt? {
+        guard let url = request.url else { return nil }
+        switch source {
+        case .addresses(let balancers):
+            let now = balancers.surroundings.now
+            guard let address = balancers.balancer(of: url.origin, at: now, options),
+                try await isReady(address, context, at: now),
+                let placed = address.balancer.choose(for: context, options)
+            else { return nil }
+            direct(&context, to: placed)
+            return placed
+        case .list(let list):
+            guard url.origin == list.base.origin else { return nil }
+            let placed = try await list.waitAndChoose(for: context, options)
+            return direct(&request, url, from: list, &context, to: placed)
+        }
+    }
+
+    private func direct(_ context: inout RequestContext, to placed: PlacedAttempt) {
+        context.placement = placed.target.placement(isHedge: context.placement?.isHedge ?? false)
+    }
+
+    private func direct(
+        _ request: inout ServiceRequest, _ url: ServiceURL, from list: ListBalancer, _ context: inout RequestContext,
+        to placed: PlacedAttempt
+    ) -> PlacedAttempt? {
+        guard let base = placed.target.base else { return nil }
+        request.url = url.replacingBase(list.base, by: base)
+        direct(&context, to: placed)
+        return placed
     }
 
     /// Returns whether the addresses of the origin are known; waits for them if need be.
@@ -86,7 +122,7 @@ package final class AttemptBalancing: Sendable {
     ///
     /// - Parameter wasSent: Whether the attempt reached the transport. False: middleware answered or refused it.
     func attemptEnded(_ placed: PlacedAttempt, _ outcome: AttemptOutcome, wasSent: Bool) {
-        placed.balancer.attemptEnded(placed, outcome, wasSent: wasSent)
+        placed.balancer.attemptEnded(placed, outcome, wasSent: wasSent, options)
     }
 
     /// Returns the URL that the caller would use for `url` if `url` belongs to an endpoint: the client's base URL

@@ -6,66 +6,86 @@ internal import BowlineCore
 final class Balancer: Sendable {
     /// The origin that the requests name.
     let origin: Origin
-    private let machine: Guarded<BalancerStateMachine>
+    private let state: Guarded<State>
     private let options: BalancingOptions
     private let surroundings: BalancingSurroundings
+    /// Makes the choices differ between balancers and programs. The machine makes new numbers of it for each choice: a
+    /// number of the system for each choice would cost a system call.
+    private let random: Double
+
+    private struct State {
+        var machine: BalancerStateMachine
+        /// The targets of the machine's endpoints, in their order.
+        var targets: [EndpointTarget] = []
+    }
 
     /// - Parameter options: The options for changes that belong to no attempt. Each attempt has its own.
     init(_ origin: Origin, _ options: BalancingOptions, _ surroundings: BalancingSurroundings) {
         self.origin = origin
         self.options = options
         self.surroundings = surroundings
-        machine = Guarded(BalancerStateMachine(firstNumber: surroundings.numbers.next()))
+        random = surroundings.random()
+        state = Guarded(State(machine: BalancerStateMachine(firstNumber: surroundings.numbers.next())))
     }
 
     /// Replaces the list of endpoints.
     func replace(by listings: [EndpointListing]) {
-        let now = surroundings.clock.now
-        let changes = machine.withLock { $0.endpointsReplaced(by: listings, at: now, options) }
+        let now = surroundings.now
+        let targets = listings.map { EndpointTarget($0.place, of: origin) }
+        let changes = state.withLock { state in
+            state.targets = targets
+            return state.machine.endpointsReplaced(by: listings, at: now, options)
+        }
         report([.updated(count: listings.count)] + changes)
     }
 
     /// Chooses an endpoint for an attempt; nil: there is none.
     func choose(for context: RequestContext, _ options: BalancingOptions) -> PlacedAttempt? {
-        let visited = context.call.visitedEndpoints
-        let avoided = visited.numbers(inHop: context.hop)
-        let (now, random) = (surroundings.clock.now, surroundings.random())
-        let (placed, changes) = machine.withLock { machine -> (PlacedAttempt?, [EndpointChange]) in
-            let choice = machine.choose(at: now, random: random, avoiding: avoided, options)
-            let placed = choice.pass.map { PlacedAttempt(self, $0, machine.endpoints[$0.index].place, options) }
-            return (placed, choice.changes)
+        let avoided = context.call.visitedEndpoints(inHop: context.hop)
+        let now = surroundings.now
+        let (placed, changes) = state.withLock { state -> (PlacedAttempt?, [EndpointChange]) in
+            let choice = state.machine.choose(at: now, random: random, avoiding: avoided, options)
+            return (choice.pass.map { PlacedAttempt(self, $0, state.targets[$0.index]) }, choice.changes)
         }
-        report(changes)
-        if let placed { visited.add(placed.pass.number, inHop: context.hop) }
+        if !changes.isEmpty { report(changes) }
+        note(placed, context)
         return placed
     }
 
     /// Gives an attempt to the endpoint that `url` belongs to; nil: there is none, or it gets no attempts now.
-    func choose(_ url: ServiceURL, for context: RequestContext, _ options: BalancingOptions) -> PlacedAttempt? {
-        let now = surroundings.clock.now
-        let placed = machine.withLock { machine -> PlacedAttempt? in
-            guard let index = machine.index(ofEndpointWith: url) else { return nil }
-            let pass = machine.choose(machine.endpoints[index].number, at: now)
-            return pass.map { PlacedAttempt(self, $0, machine.endpoints[index].place, options) }
+    func choose(_ url: ServiceURL, for context: RequestContext) -> PlacedAttempt? {
+        let now = surroundings.now
+        let placed = state.withLock { state -> PlacedAttempt? in
+            guard let index = state.machine.index(ofEndpointWith: url) else { return nil }
+            let pass = state.machine.choose(state.machine.endpoints[index].number, at: now)
+            return pass.map { PlacedAttempt(self, $0, state.targets[index]) }
         }
-        if let placed { context.call.visitedEndpoints.add(placed.pass.number, inHop: context.hop) }
+        note(placed, context)
         return placed
+    }
+
+    private func note(_ placed: PlacedAttempt?, _ context: RequestContext) {
+        guard let placed else { return }
+        context.call.addVisitedEndpoint(placed.pass.number, inHop: context.hop)
     }
 
     /// Returns the base URL of the endpoint that `url` belongs to; nil: there is none.
     func base(of url: ServiceURL) -> ServiceURL? {
-        machine.withLock { machine in
-            guard let index = machine.index(ofEndpointWith: url) else { return nil }
-            return machine.endpoints[index].place.url
+        state.withLock { state in
+            guard let index = state.machine.index(ofEndpointWith: url) else { return nil }
+            return state.machine.endpoints[index].place.url
         }
     }
 
     /// Records the end of an attempt.
-    func attemptEnded(_ placed: PlacedAttempt, _ outcome: AttemptOutcome, wasSent: Bool) {
-        let now = surroundings.clock.now
+    func attemptEnded(
+        _ placed: PlacedAttempt, _ outcome: AttemptOutcome, wasSent: Bool, _ options: BalancingOptions
+    ) {
+        let now = surroundings.now
         let result =
             wasSent ? BalancerResult(outcome, elapsed: placed.pass.began.duration(to: now)) : .ignored
-        report(machine.withLock { $0.attemptEnded(placed.pass, result, at: now, placed.options) })
+        let changes = state.withLock { $0.machine.attemptEnded(placed.pass, result, at: now, options) }
+        if !changes.isEmpty { report(changes) }
     }
 
     /// Reports an event of the source of the endpoints.
@@ -75,13 +95,14 @@ final class Balancer: Sendable {
     }
 
     /// Whether an attempt is in flight.
-    var isBusy: Bool { machine.withLock { $0.endpoints.contains { $0.pending > 0 } } }
+    var isBusy: Bool { state.withLock { $0.machine.endpoints.contains { $0.pending > 0 } } }
 
     func snapshot() -> BalancerSnapshot {
-        let now = surroundings.clock.now
-        return machine.withLock { machine in
+        let now = surroundings.now
+        return state.withLock { state in
             BalancerSnapshot(
-                origin: origin, isPanicking: machine.isPanicking, endpoints: machine.snapshot(at: now, options))
+                origin: origin, isPanicking: state.machine.isPanicking,
+                endpoints: state.machine.snapshot(at: now, options))
         }
     }
 }
@@ -90,22 +111,12 @@ final class Balancer: Sendable {
 struct PlacedAttempt: Sendable {
     let balancer: Balancer
     let pass: BalancerPass
-    let place: BalancedEndpoint
-    /// The options of the client that sends the attempt.
-    let options: BalancingOptions
+    let target: EndpointTarget
 
-    init(_ balancer: Balancer, _ pass: BalancerPass, _ place: BalancedEndpoint, _ options: BalancingOptions) {
+    init(_ balancer: Balancer, _ pass: BalancerPass, _ target: EndpointTarget) {
         self.balancer = balancer
         self.pass = pass
-        self.place = place
-        self.options = options
-    }
-}
-
-extension BalancedEndpoint {
-    /// The base URL; nil: the endpoint is an address.
-    var url: ServiceURL? {
-        if case .url(let url) = self { url } else { nil }
+        self.target = target
     }
 }
 

@@ -12,20 +12,22 @@ extension BalancerResult {
     /// | an error of middleware, of the request or of the client itself; a shutdown | ignored |
     ///
     /// - Parameter elapsed: The time since the endpoint was chosen.
+    // Inlined: an initialiser owns its arguments, so a call of it copies the outcome.
+    @inline(__always)
     init(_ outcome: AttemptOutcome, elapsed: Duration) {
         switch outcome {
         case .answered(let response, _):
             let latency = Self.latency(of: response.timings) ?? elapsed
-            self =
-                Self.failedStatuses.contains(response.status.code) ? .failure(after: latency) : .success(after: latency)
+            switch response.status.code {
+            case 500, 502, 503, 504: self = .failure(after: latency)
+            default: self = .success(after: latency)
+            }
         case .failed(let error, let isOwn):
             self = isOwn ? Self.judged(error, elapsed) : .ignored
         case .ended(let error):
             self = error is CancellationError ? .unfinished(after: elapsed) : .ignored
         }
     }
-
-    private static let failedStatuses = [500, 502, 503, 504]
 
     /// The codes of failures that are the endpoint's.
     private static let failures: Set<ServiceError.Code> = [

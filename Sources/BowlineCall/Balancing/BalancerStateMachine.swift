@@ -133,7 +133,8 @@ struct BalancerStateMachine {
             endpoints[index].pending = max(0, endpoints[index].pending - 1)
             if endpoints[index].era == pass.era {
                 let before = endpoints[index].state
-                changes += recorded(index, result, at: now, options)
+                let more = recorded(index, result, at: now, options)
+                if !more.isEmpty { changes += more }
                 isSettled = isSettled && endpoints[index].state == before
             }
         }

@@ -9,6 +9,20 @@ struct BalancingSurroundings: Sendable {
     let clock: any ServiceClock
     let random: @Sendable () -> Double
     let numbers = BalancerNumbers()
+    private let reader: ClockReader
+
+    init(
+        addresses: (any AddressListing)?, events: EventDispatch?, clock: any ServiceClock,
+        random: @escaping @Sendable () -> Double
+    ) {
+        self.addresses = addresses
+        self.events = events
+        self.clock = clock
+        self.random = random
+        reader = ClockReader(clock)
+    }
+
+    var now: MonotonicInstant { reader.now }
 }
 
 /// Gives each balancer of a client its own range of endpoint numbers, so that a call that uses several balancers can

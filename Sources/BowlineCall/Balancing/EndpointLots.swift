@@ -51,8 +51,10 @@ struct EndpointLots {
         let firstPlace = place(at: random.0 * total)
         let first = lots[firstPlace]
         let second = lots[place(at: random.1 * (total - first.share), without: firstPlace)]
-        let costOfFirst = endpoints[first.index].cost(perAttempt: mean / first.share, at: now, average: average)
-        let costOfSecond = endpoints[second.index].cost(perAttempt: mean / second.share, at: now, average: average)
+        let costOfFirst = EndpointRecord.cost(
+            of: first.index, in: endpoints, perAttempt: mean / first.share, at: now, average: average)
+        let costOfSecond = EndpointRecord.cost(
+            of: second.index, in: endpoints, perAttempt: mean / second.share, at: now, average: average)
         return costOfSecond * max(Self.tolerance, first.share / second.share) < costOfFirst ? second.index : first.index
     }
 

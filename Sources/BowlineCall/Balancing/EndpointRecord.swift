@@ -77,18 +77,23 @@ struct EndpointRecord {
     /// Returns how many times as much the endpoint costs because of its failures. Only in panic: otherwise an endpoint
     /// that fails is ejected. It falls to 1 within a minute. Without this, endpoints that fail at once would have few
     /// attempts in flight, and would get most of the attempts.
-    private func penalty(at now: MonotonicInstant) -> Double {
+    private static func penalty(_ state: State, _ lastFailure: MonotonicInstant, at now: MonotonicInstant) -> Double {
         guard state == .failing || state == .ejected else { return 1 }
-        return max(1, Self.penaltyOfFailing * PeakLatency.remainder(from: lastFailure, to: now))
+        return max(1, penaltyOfFailing * PeakLatency.remainder(from: lastFailure, to: now))
     }
 
-    /// Returns the cost of an attempt: the latency, times the attempts in flight, more after failures.
+    /// Returns the cost of an attempt at one of the endpoints: the latency, times the attempts in flight, more after
+    /// failures. Not a method of the endpoint: a call of it would copy the endpoint, with its references.
     ///
     /// - Parameters:
     ///   - perAttempt: How much an attempt in flight counts: the more, the smaller the endpoint's share is.
     ///   - average: The average latency of all endpoints, in nanoseconds.
-    func cost(perAttempt: Double, at now: MonotonicInstant, average: Double) -> Double {
-        latency.nanoseconds(at: now, average: average) * penalty(at: now) * (1 + Double(pending) * perAttempt)
+    static func cost(
+        of index: Int, in endpoints: [EndpointRecord], perAttempt: Double, at now: MonotonicInstant, average: Double
+    ) -> Double {
+        let latency = endpoints[index].latency.nanoseconds(at: now, average: average)
+        return latency * penalty(endpoints[index].state, endpoints[index].lastFailure, at: now)
+            * (1 + Double(endpoints[index].pending) * perAttempt)
     }
 
     /// Begins an ejection.

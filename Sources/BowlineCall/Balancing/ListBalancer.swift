@@ -1,10 +1,9 @@
 internal import BowlineCore
+internal import Synchronization
 
 /// Distributes the attempts for the client's base URL over other base URLs, which a list or a sequence of lists names.
 final class ListBalancer: Sendable {
     private struct State {
-        /// Whether the list was taken, or the sequence is being read.
-        var hasBegun = false
         /// Whether no further list can come.
         var isFinal = false
         /// Resumed when there is an endpoint again: attempts wait here.
@@ -18,6 +17,8 @@ final class ListBalancer: Sendable {
     private let surroundings: BalancingSurroundings
     private let reader = EndpointReader()
     private let state = Guarded(State())
+    /// Whether the list was taken, or the sequence is being read.
+    private let hasBegun = Atomic(false)
 
     /// - Parameter source: A list or a sequence.
     init(_ source: EndpointSource, base: ServiceURL, _ balancer: Balancer, _ surroundings: BalancingSurroundings) {
@@ -29,11 +30,7 @@ final class ListBalancer: Sendable {
 
     /// Takes the list, or begins to read the sequence, if this is the first use.
     func begin() {
-        let isFirst = state.withLock { state in
-            defer { state.hasBegun = true }
-            return !state.hasBegun
-        }
-        guard isFirst else { return }
+        guard !hasBegun.load(ordering: .relaxed), !hasBegun.exchange(true, ordering: .relaxed) else { return }
         switch source {
         case .addresses: break
         case .fixed(let endpoints):
@@ -58,8 +55,9 @@ final class ListBalancer: Sendable {
 
     /// Chooses an endpoint for an attempt; nil: there is none.
     func choose(for context: RequestContext, _ options: BalancingOptions) -> PlacedAttempt? {
-        if let redirect = context.call.visitedEndpoints.takeRedirect(),
-            let placed = balancer.choose(redirect, for: context, options)
+        // Only a call that has followed a redirect can follow one to an endpoint.
+        if context.hop > 0, let redirect = context.call.takeRedirect(),
+            let placed = balancer.choose(redirect, for: context)
         {
             return placed
         }

@@ -80,7 +80,7 @@ package final class CallExecutor: RequestHandler {
                 try discardReplaced(outcome)
                 context.beginHop(from: origin)
                 if plan.balancing != nil, let target = call.followed.last, target != call.request.url {
-                    context.call.visitedEndpoints.redirected(to: target)
+                    context.call.redirected(to: target)
                 }
                 fillBudget(by: call.request, context)
                 step = call.hopBegan()

@@ -38,16 +38,44 @@ final class AttemptGate: Sendable {
     }
 
     /// Admits an attempt, perhaps after a wait.
+    @inline(__always)
     func admit(_ request: ServiceRequest, _ context: RequestContext) async -> Admission {
+        switch enter(request, context) {
+        case .settled(let admission): return admission
+        case .unsettled(let unsettled): return await go(on: unsettled, request, context)
+        }
+    }
+
+    /// What the gates say to an attempt that comes.
+    private enum Entry {
+        case settled(Admission)
+        /// The attempt waits or is refused.
+        case unsettled(Unsettled)
+    }
+
+    /// An attempt that has not been admitted at once. A class, because few attempts need it.
+    private final class Unsettled: Sendable {
+        let visit: GateVisit
+        let step: GateStep
+
+        init(_ visit: GateVisit, _ step: GateStep) {
+            self.visit = visit
+            self.step = step
+        }
+    }
+
+    // Synchronous and not inlined: the visit stays out of the frames of attempts in flight.
+    @inline(never)
+    private func enter(_ request: ServiceRequest, _ context: RequestContext) -> Entry {
         guard let origin = request.origin else {
-            return .ended(.failed(ServiceError(.invalidURL, "the request has no URL"), isOwn: false))
+            return .settled(.ended(.failed(ServiceError(.invalidURL, "the request has no URL"), isOwn: false)))
         }
         var visit = GateVisit(
             scope: PolicyScope(origin: origin, name: request.ownOptions?.value.policyScope),
             priority: request.ownOptions?.value.priority ?? .normal, deadline: context.deadline?.instant)
-        let step = gates.enter(&visit, settings, at: gates.clock.now, observers)
-        if case .admitted(let pass) = step { return .go(pass) }
-        return await go(on: visit, from: step, request, context)
+        let step = gates.enter(&visit, settings, at: gates.now, observers)
+        if case .admitted(let pass) = step { return .settled(.go(pass)) }
+        return .unsettled(Unsettled(visit, step))
     }
 
     /// An admitted attempt has ended.
@@ -59,12 +87,12 @@ final class AttemptGate: Sendable {
         let needsRandom =
             report.health == .failure || report.advice.pause > .zero || settings.breaker?.slowCallDuration != nil
         gates.left(
-            pass, report, settings, at: gates.clock.now, random: needsRandom ? random() : 0.5, observers)
+            pass, report, settings, at: gates.now, random: needsRandom ? random() : 0.5, observers)
     }
 
     /// An admitted attempt is not sent.
     func abandoned(_ pass: GatePass) {
-        gates.left(pass, .nothing, settings, at: gates.clock.now, random: 0.5, observers)
+        gates.left(pass, .nothing, settings, at: gates.now, random: 0.5, observers)
     }
 
     // MARK: Waits
@@ -72,11 +100,11 @@ final class AttemptGate: Sendable {
     // Not inlined: keeps `admit`'s frame small.
     @inline(never)
     private func go(
-        on visit: GateVisit, from first: GateStep, _ request: ServiceRequest, _ context: RequestContext
+        on unsettled: Unsettled, _ request: ServiceRequest, _ context: RequestContext
     ) async -> Admission {
-        let began = gates.clock.now
-        var visit = visit
-        var step = first
+        let began = gates.now
+        var visit = unsettled.visit
+        var step = unsettled.step
         while true {
             switch step {
             case .admitted(let pass): return .go(pass)
@@ -94,10 +122,10 @@ final class AttemptGate: Sendable {
         _ turn: GateTurn, until instant: MonotonicInstant, isQueued: Bool, _ visit: inout GateVisit,
         _ context: RequestContext
     ) async -> GateStep {
-        let (gate, began) = (visit.gate, gates.clock.now)
+        let (gate, began) = (visit.gate, gates.now)
         context.call.enter(.pipeline, attempt: context.attempt)
         let end = await Self.end(of: turn, until: instant, clock: gates.clock, context)
-        let now = gates.clock.now
+        let now = gates.now
         let step = gates.goOn(&visit, after: end, wasQueued: isQueued, settings, at: now, observers)
         switch step {
         case .admitted, .sleeps, .queued:
@@ -153,7 +181,7 @@ final class AttemptGate: Sendable {
             refusal.gate.errorCode, refusal.message, attempts: context.attempt,
             origin: request.origin?.description, phase: .pipeline)
         error.refusal = refusal
-        error.elapsed = began.duration(to: gates.clock.now)
+        error.elapsed = began.duration(to: gates.now)
         error.requestsSent = context.call.requestsSent
         return .failed(error, isOwn: true)
     }

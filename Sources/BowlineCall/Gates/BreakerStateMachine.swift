@@ -38,7 +38,7 @@ internal import BowlineCore
 ///
 /// The open period doubles with each opening, up to `maximumOpen`. It begins with `open` again after the breaker was
 /// closed for a whole window, or after `reset`.
-struct BreakerStateMachine {
+struct BreakerStateMachine: ~Copyable {
     private(set) var state = BreakerState.closed
     /// Counts the changes of state.
     private var epoch: UInt64 = 0

@@ -57,8 +57,10 @@ struct ConcurrencyStateMachine: ~Copyable {
 
     private(set) var inFlight = 0
     private var setting: ConcurrencyOptions.Limit
-    /// nil: no adaptive limit has been asked for.
-    private var adaptive: AdaptiveLimit?
+    /// Used from the first time on that an adaptive limit is asked for. Not optional: a call on an optional value copies
+    /// it.
+    private var adaptive = AdaptiveLimit(initial: 1)
+    private var hasAdaptive = false
     private var queue = AttemptQueue()
     private var drain = QueueDrain()
     private var expected = ExpectedLatency()
@@ -74,7 +76,7 @@ struct ConcurrencyStateMachine: ~Copyable {
         case .fixed(let limit): return max(1, limit)
         case .adaptive(_, let minimum, let maximum):
             let bounds = Self.bounds(minimum, maximum)
-            return Int(max(bounds.minimum, min(adaptive?.value ?? bounds.minimum, bounds.maximum)))
+            return Int(max(bounds.minimum, min(adaptive.value, bounds.maximum)))
         }
     }
 
@@ -145,9 +147,10 @@ struct ConcurrencyStateMachine: ~Copyable {
 
     private mutating func use(_ limit: ConcurrencyOptions.Limit) {
         setting = limit
-        guard adaptive == nil, case .adaptive(let initial, let minimum, let maximum) = limit else { return }
+        guard !hasAdaptive, case .adaptive(let initial, let minimum, let maximum) = limit else { return }
         let bounds = Self.bounds(minimum, maximum)
         adaptive = AdaptiveLimit(initial: max(bounds.minimum, min(Double(initial), bounds.maximum)))
+        hasAdaptive = true
     }
 
     /// The bounds as the options' ranges allow them. Middleware may set any value, and the value is not checked again.
@@ -189,7 +192,7 @@ struct ConcurrencyStateMachine: ~Copyable {
         case .overload, .ignored: break
         }
         guard case .adaptive(_, let minimum, let maximum) = setting else { return }
-        adaptive?.attemptEnded(sample, inFlight: inFlight, at: now, Self.bounds(minimum, maximum))
+        adaptive.attemptEnded(sample, inFlight: inFlight, at: now, Self.bounds(minimum, maximum))
     }
 }
 

@@ -35,6 +35,8 @@ struct GateReport: Sendable {
     /// - Parameters:
     ///   - maximumPause: The request's `retry.maximumRetryAfter`, which limits every pause.
     ///   - wallClock: Seconds since 1970, to compare with a date in `Retry-After`.
+    // Inlined: an initialiser owns its arguments, so a call of it counts a reference to each of them.
+    @inline(__always)
     init(
         _ outcome: AttemptOutcome, _ settings: GateSettings, maximumPause: @autoclosure () -> Duration,
         wallClock: () -> Int64

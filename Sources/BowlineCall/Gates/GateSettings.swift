@@ -13,6 +13,8 @@ package final class GateSettings: Sendable {
     let rate: RateRule?
     /// The store of tokens; nil: the tokens are in this process.
     let supply: Supply?
+    /// The limit of the store.
+    let supplyLimit: RateLimit?
     /// Whether the rate gate obeys the fields of the service's quota.
     let readsQuota: Bool
     let concurrency: ConcurrencyOptions?
@@ -26,6 +28,7 @@ package final class GateSettings: Sendable {
             let limit = RateLimit(perSecond: rate.perSecond, burst: rate.burst)
             return rate.store.map { Supply(store: $0, limit: limit) }
         }
+        supplyLimit = supply?.limit
         let hasOwnPace = options.rate != nil && supply == nil
         let isUsed = options.rate != nil || options.sharesRetryAfter
         self.rate =

@@ -38,7 +38,8 @@ typealias GateTurn = SharedWork<Void>
 
 /// An admission by all gates. Give it back with the attempt's report.
 struct GatePass: Sendable {
-    let scope: PolicyScope
+    /// The scope's gates. They are in use until the pass is given back, so that they are not forgotten.
+    let gates: ScopeGates
     /// When the attempt was admitted.
     let admitted: MonotonicInstant
     /// Whether the attempt counts for the limit of concurrency.
@@ -57,13 +58,25 @@ enum GateWaitEnd: Sendable {
     case abandoned
 }
 
-/// What the driver does after a step, outside the lock.
-struct GateEffects: Sendable {
-    /// Signals to end, in order.
-    var turns: [GateTurn] = []
-    var transition: BreakerTransition?
-    /// The new limit of concurrency, if it has changed.
-    var limit: Int?
-    var ask: TokenSupplyStateMachine.Ask?
-    var timer: TokenSupplyStateMachine.Timer?
+/// What the driver does after a step, outside the lock. Most steps have no effects, so an empty value is one word.
+struct GateEffects {
+    final class Content {
+        /// Signals to end, in order.
+        var turns: [GateTurn] = []
+        var transition: BreakerTransition?
+        /// The new limit of concurrency, if it has changed.
+        var limit: Int?
+        var ask: TokenSupplyStateMachine.Ask?
+        var timer: TokenSupplyStateMachine.Timer?
+    }
+
+    /// nil: there are no effects.
+    private(set) var content: Content?
+
+    /// Changes the effects.
+    mutating func add(_ change: (Content) -> Void) {
+        let content = content ?? Content()
+        change(content)
+        self.content = content
+    }
 }

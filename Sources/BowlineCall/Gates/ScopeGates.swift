@@ -5,8 +5,13 @@ internal import BowlineCore
 /// The order is: the breaker refuses at once if it is open; rate, with the store of tokens if there is one; concurrency;
 /// and the breaker again, because the attempt may have waited. An attempt that does not go gives back what it has got.
 ///
-/// Not thread-safe: ``ServiceGates`` holds a lock around every use, and carries out the effects after the unlock.
-final class ScopeGates {
+/// ``ServiceGates`` holds a lock around every use, and carries out the effects after the unlock. A class, so that an
+/// admitted attempt can keep a reference: its end needs no look-up.
+///
+/// The properties are not checked for overlapping accesses (`Docs/Decisions/unchecked-exclusivity.md`): the machines call
+/// no other code.
+// Safety: the only property that is read without the lock of the scope's table is `scope`, which is constant.
+final class ScopeGates: @unchecked Sendable {
     /// The decision about an attempt that waited in a queue.
     private enum Decision {
         case slot
@@ -15,23 +20,24 @@ final class ScopeGates {
         case displaced
     }
 
-    private let scope: PolicyScope
-    private var rate = RateStateMachine()
-    private var supply = TokenSupplyStateMachine()
-    /// nil until an attempt has such a limit.
-    private var concurrency: ConcurrencyStateMachine?
-    private var breaker = BreakerStateMachine()
+    let scope: PolicyScope
+    @exclusivity(unchecked) private var rate = RateStateMachine()
+    @exclusivity(unchecked) private var supply = TokenSupplyStateMachine()
+    /// Used from the first attempt on that has such a limit. Not optional: a call on an optional machine copies it.
+    @exclusivity(unchecked) private var concurrency = ConcurrencyStateMachine(ConcurrencyOptions())
+    @exclusivity(unchecked) private var hasConcurrency = false
+    @exclusivity(unchecked) private var breaker = BreakerStateMachine()
     /// The signals of the attempts in queues.
-    private var turns: [UInt64: GateTurn] = [:]
+    @exclusivity(unchecked) private var turns: [UInt64: GateTurn] = [:]
     /// What was decided about attempts in queues that have not continued yet.
-    private var decisions: [UInt64: Decision] = [:]
-    private var lastTicket: UInt64 = 0
+    @exclusivity(unchecked) private var decisions: [UInt64: Decision] = [:]
+    @exclusivity(unchecked) private var lastTicket: UInt64 = 0
     /// Attempts that wait or are in flight.
-    private var present = 0
-    private var inFlight = 0
-    private var admitted = 0
-    private var refused = 0
-    private(set) var lastUsed: MonotonicInstant
+    @exclusivity(unchecked) private var present = 0
+    @exclusivity(unchecked) private var inFlight = 0
+    @exclusivity(unchecked) private var admitted = 0
+    @exclusivity(unchecked) private var refused = 0
+    @exclusivity(unchecked) private(set) var lastUsed: MonotonicInstant
 
     init(_ scope: PolicyScope, at now: MonotonicInstant) {
         self.scope = scope
@@ -104,8 +110,9 @@ final class ScopeGates {
         if report.advice != RateAdvice() { rate.answered(report.advice, at: now, random: random) }
         if pass.hasSlot { leaveConcurrency(report.load.sample(latency: took), at: now, &effects) }
         if let breakerPass = pass.breaker, let options = settings.breaker {
-            effects.transition = breaker.attemptEnded(
+            let transition = breaker.attemptEnded(
                 breakerPass, report.health, took: took, at: now, random: random, options)
+            if let transition { effects.add { $0.transition = transition } }
         }
     }
 
@@ -153,10 +160,9 @@ final class ScopeGates {
 
     func snapshot(at now: MonotonicInstant) -> ScopeSnapshot {
         var limits: ConcurrencySnapshot?
-        if concurrency != nil {
+        if hasConcurrency {
             limits = ConcurrencySnapshot(
-                limit: concurrency?.limit ?? 0, inFlight: concurrency?.inFlight ?? 0,
-                waiting: concurrency?.waiting ?? 0)
+                limit: concurrency.limit, inFlight: concurrency.inFlight, waiting: concurrency.waiting)
         }
         let refusal = breaker.peek(at: now, BreakerOptions())
         return ScopeSnapshot(
@@ -205,7 +211,7 @@ extension ScopeGates {
     private func takeToken(
         _ visit: inout GateVisit, at now: MonotonicInstant, _ settings: GateSettings, _ effects: inout GateEffects
     ) -> GateStep {
-        guard let limit = settings.supply?.limit, visit.token == nil else {
+        guard let limit = settings.supplyLimit, visit.token == nil else {
             return enterQueue(&visit, at: now, settings, &effects)
         }
         giveTicket(&visit)
@@ -230,11 +236,12 @@ extension ScopeGates {
             return passBreaker(&visit, hasSlot: false, at: now, settings, &effects)
         }
         giveTicket(&visit)
-        if concurrency == nil { concurrency = ConcurrencyStateMachine(options) }
-        guard
-            let entry = concurrency?.enter(
-                visit.ticket, priority: visit.priority, at: now, deadline: visit.deadline, options)
-        else { return passBreaker(&visit, hasSlot: false, at: now, settings, &effects) }
+        if !hasConcurrency {
+            concurrency = ConcurrencyStateMachine(options)
+            hasConcurrency = true
+        }
+        let entry = concurrency.enter(
+            visit.ticket, priority: visit.priority, at: now, deadline: visit.deadline, options)
         if let displaced = entry.displaced { decide(.displaced, about: displaced, &effects) }
         switch entry.decision {
         case .admitted: return passBreaker(&visit, hasSlot: true, at: now, settings, &effects)
@@ -249,23 +256,21 @@ extension ScopeGates {
         _ visit: inout GateVisit, hasSlot: Bool, at now: MonotonicInstant, _ settings: GateSettings,
         _ effects: inout GateEffects
     ) -> GateStep {
-        guard let options = settings.breaker else { return admit(visit, hasSlot: hasSlot, nil, at: now) }
+        guard let options = settings.breaker else { return admit(hasSlot: hasSlot, nil, at: now) }
         switch breaker.admit(at: now, options) {
         case .go(let pass, let transition):
-            effects.transition = transition
-            return admit(visit, hasSlot: hasSlot, pass, at: now)
+            if let transition { effects.add { $0.transition = transition } }
+            return admit(hasSlot: hasSlot, pass, at: now)
         case .refuse(let refusal):
             if hasSlot { leaveConcurrency(.ignored, at: now, &effects) }
             return refuse(&visit, .breaker, refusal.reason, retryAfter: refusal.retryAfter, at: now, settings, &effects)
         }
     }
 
-    private func admit(
-        _ visit: GateVisit, hasSlot: Bool, _ breaker: BreakerPass?, at now: MonotonicInstant
-    ) -> GateStep {
+    private func admit(hasSlot: Bool, _ breaker: BreakerPass?, at now: MonotonicInstant) -> GateStep {
         inFlight += 1
         admitted += 1
-        return .admitted(GatePass(scope: visit.scope, admitted: now, hasSlot: hasSlot, breaker: breaker))
+        return .admitted(GatePass(gates: self, admitted: now, hasSlot: hasSlot, breaker: breaker))
     }
 
     private func refusalByBreaker(
@@ -302,7 +307,7 @@ extension ScopeGates {
     ) {
         present -= 1
         if let reservation = visit.reservation { rate.withdrawn(reservation, at: now) }
-        if let token = visit.token, let limit = settings.supply?.limit {
+        if let token = visit.token, let limit = settings.supplyLimit {
             apply(supply.withdrawn(token, at: now, limit), &effects)
         }
         visit.reservation = nil
@@ -330,29 +335,30 @@ extension ScopeGates {
     private func leaveQueue(_ visit: GateVisit, at now: MonotonicInstant) {
         switch visit.gate {
         case .rate: _ = supply.waitEnded(visit.ticket)
-        case .concurrency, .breaker: _ = concurrency?.waitEnded(visit.ticket, at: now)
+        case .concurrency, .breaker: _ = concurrency.waitEnded(visit.ticket, at: now)
         }
     }
 
     private func leaveConcurrency(
         _ sample: ConcurrencySample, at now: MonotonicInstant, _ effects: inout GateEffects
     ) {
-        let before = concurrency?.limit
-        guard let release = concurrency?.left(sample, at: now) else { return }
+        let before = concurrency.limit
+        let release = concurrency.left(sample, at: now)
         for ticket in release.admitted { decide(.slot, about: ticket, &effects) }
         for ticket in release.expired { decide(.expired, about: ticket, &effects) }
-        if let after = concurrency?.limit, after != before { effects.limit = after }
+        let after = concurrency.limit
+        if after != before { effects.add { $0.limit = after } }
     }
 
     private func apply(_ result: TokenSupplyStateMachine.Effects, _ effects: inout GateEffects) {
-        if let ask = result.ask { effects.ask = ask }
-        if let timer = result.timer { effects.timer = timer }
+        if let ask = result.ask { effects.add { $0.ask = ask } }
+        if let timer = result.timer { effects.add { $0.timer = timer } }
         for settled in result.settled { decide(.token(settled.turn), about: settled.ticket, &effects) }
     }
 
     private func decide(_ decision: Decision, about ticket: UInt64, _ effects: inout GateEffects) {
         guard let turn = turns.removeValue(forKey: ticket) else { return }
         decisions[ticket] = decision
-        effects.turns.append(turn)
+        effects.add { $0.turns.append(turn) }
     }
 }

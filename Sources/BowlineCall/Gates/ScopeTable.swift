@@ -9,6 +9,13 @@ struct ScopeTable: ~Copyable {
 
     private let maximum: Int
     private var scopes: [PolicyScope: ScopeGates] = [:]
+    /// The gates that were used last. Never a forgotten scope's: scopes are forgotten only when another one is added,
+    /// which is then the last one.
+    private var latest: ScopeGates?
+    /// The identity of the origin of ``latest``, which keeps this origin; nil: the scope has a name. Most attempts come
+    /// from a client's base URL, and so have the same copy of the origin. A comparison costs less than a look-up, and
+    /// this one does not count references.
+    private var latestOrigin: ObjectIdentifier?
 
     /// - Parameter maximum: How many scopes are kept at most. Scopes in use are never forgotten, so there may be more
     ///   while more are in use.
@@ -23,7 +30,14 @@ struct ScopeTable: ~Copyable {
 
     /// Returns the gates of a scope. Makes them if the scope is not known.
     mutating func gates(of scope: PolicyScope, at now: MonotonicInstant) -> ScopeGates {
-        if let known = scopes[scope] { return known }
+        if scope.name == nil, latestOrigin == scope.origin.identity, let latest { return latest }
+        let gates = scopes[scope] ?? added(scope, at: now)
+        latest = gates
+        latestOrigin = scope.name == nil ? gates.scope.origin.identity : nil
+        return gates
+    }
+
+    private mutating func added(_ scope: PolicyScope, at now: MonotonicInstant) -> ScopeGates {
         forget(at: now)
         let gates = ScopeGates(scope, at: now)
         scopes[scope] = gates

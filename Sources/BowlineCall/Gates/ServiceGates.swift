@@ -11,22 +11,34 @@ package final class ServiceGates: Sendable {
     /// The number of tables; a power of two.
     private static let tables = 8
 
-    private final class Table: Sendable {
-        let scopes = Guarded(ScopeTable(maximum: maximumScopes / ServiceGates.tables))
-    }
-
-    private let tables: [Table]
+    // Safety: allocated with the gates and freed with them; each element has its own lock. Not an array: reading an
+    // element of an array of classes counts a reference.
+    nonisolated(unsafe) private let tables: UnsafeMutablePointer<Guarded<ScopeTable>>
     let clock: any ServiceClock
+    private let reader: ClockReader
     private let metrics: ClientMetrics?
 
     package init(clock: any ServiceClock, metrics: ClientMetrics? = nil) {
         self.clock = clock
+        reader = ClockReader(clock)
         self.metrics = metrics
-        tables = (0..<Self.tables).map { _ in Table() }
+        tables = .allocate(capacity: Self.tables)
+        for index in 0..<Self.tables {
+            (tables + index).initialize(to: Guarded(ScopeTable(maximum: Self.maximumScopes / Self.tables)))
+        }
     }
 
-    private func table(of scope: PolicyScope) -> Table {
-        tables[scope.hashValue & (Self.tables - 1)]
+    deinit {
+        tables.deinitialize(count: Self.tables)
+        tables.deallocate()
+    }
+
+    var now: MonotonicInstant { reader.now }
+
+    private func table(of scope: PolicyScope) -> UnsafeMutablePointer<Guarded<ScopeTable>> {
+        // Most scopes have no name. The hash of their origin is known.
+        let hash = scope.name == nil ? scope.origin.storedHash : scope.hashValue
+        return tables + (hash & (Self.tables - 1))
     }
 
     // MARK: Attempts
@@ -36,7 +48,7 @@ package final class ServiceGates: Sendable {
         _ visit: inout GateVisit, _ settings: GateSettings, at now: MonotonicInstant, _ observers: CallObservers
     ) -> GateStep {
         var effects = GateEffects()
-        let step = table(of: visit.scope).scopes.withLock { scopes in
+        let step = table(of: visit.scope).pointee.withLock { scopes in
             scopes.gates(of: visit.scope, at: now).enter(&visit, at: now, settings, &effects)
         }
         apply(effects, visit.scope, settings, at: now, observers)
@@ -51,7 +63,7 @@ package final class ServiceGates: Sendable {
         at now: MonotonicInstant, _ observers: CallObservers
     ) -> GateStep {
         var effects = GateEffects()
-        let step = table(of: visit.scope).scopes.withLock { scopes in
+        let step = table(of: visit.scope).pointee.withLock { scopes in
             let gates = scopes.gates(of: visit.scope, at: now)
             return wasQueued
                 ? gates.turnEnded(&visit, end, at: now, settings, &effects)
@@ -67,36 +79,36 @@ package final class ServiceGates: Sendable {
         _ observers: CallObservers
     ) {
         var effects = GateEffects()
-        table(of: pass.scope).scopes.withLock { scopes in
-            // Invariant: a scope with an attempt in flight is not forgotten.
-            scopes[pass.scope]?.left(pass, report, at: now, random: random, settings, &effects)
+        let gates = pass.gates
+        table(of: gates.scope).pointee.withLock { _ in
+            gates.left(pass, report, at: now, random: random, settings, &effects)
         }
-        apply(effects, pass.scope, settings, at: now, observers)
+        apply(effects, gates.scope, settings, at: now, observers)
     }
 
     // MARK: By hand
 
     /// Opens the breaker of a scope until ``reset(_:_:)``.
     package func isolate(_ scope: PolicyScope, _ observers: CallObservers) {
-        let now = clock.now
-        let transition = table(of: scope).scopes.withLock { $0.gates(of: scope, at: now).isolate(at: now) }
+        let now = self.now
+        let transition = table(of: scope).pointee.withLock { $0.gates(of: scope, at: now).isolate(at: now) }
         report(transition, of: scope, at: now, observers)
     }
 
     /// Closes the breaker of a scope, and opens its rate gate.
     package func reset(_ scope: PolicyScope, _ observers: CallObservers) {
-        let now = clock.now
-        let transition = table(of: scope).scopes.withLock { $0[scope]?.reset(at: now) }
+        let now = self.now
+        let transition = table(of: scope).pointee.withLock { $0[scope]?.reset(at: now) }
         report(transition, of: scope, at: now, observers)
     }
 
     // MARK: State
 
     package func snapshot() -> ResilienceSnapshot {
-        let now = clock.now
+        let now = self.now
         var scopes: [ScopeSnapshot] = []
-        for table in tables {
-            scopes += table.scopes.withLock { scopes in
+        for index in 0..<Self.tables {
+            scopes += tables[index].withLock { scopes in
                 var found: [ScopeSnapshot] = []
                 scopes.forEach { found.append($0.snapshot(at: now)) }
                 return found
@@ -107,8 +119,17 @@ package final class ServiceGates: Sendable {
 
     // MARK: Effects
 
+    @inline(__always)
     private func apply(
         _ effects: GateEffects, _ scope: PolicyScope, _ settings: GateSettings, at now: MonotonicInstant,
+        _ observers: CallObservers
+    ) {
+        if let content = effects.content { apply(content, scope, settings, at: now, observers) }
+    }
+
+    @inline(never)
+    private func apply(
+        _ effects: GateEffects.Content, _ scope: PolicyScope, _ settings: GateSettings, at now: MonotonicInstant,
         _ observers: CallObservers
     ) {
         if let supply = settings.supply {
@@ -156,9 +177,9 @@ package final class ServiceGates: Sendable {
         _ ask: TokenSupplyStateMachine.Ask, _ grant: RateLimitGrant?, _ scope: PolicyScope,
         _ supply: GateSettings.Supply, _ settings: GateSettings, _ observers: CallObservers
     ) {
-        let now = clock.now
+        let now = self.now
         var effects = GateEffects()
-        table(of: scope).scopes.withLock { scopes in
+        table(of: scope).pointee.withLock { scopes in
             scopes[scope]?.storeAnswered(ask.number, grant, at: now, supply.limit, &effects)
         }
         apply(effects, scope, settings, at: now, observers)
@@ -170,9 +191,9 @@ package final class ServiceGates: Sendable {
     ) {
         Task.inheriting {
             try? await self.clock.sleep(until: timer.ends, tolerance: nil)
-            let now = self.clock.now
+            let now = self.now
             var effects = GateEffects()
-            self.table(of: scope).scopes.withLock { scopes in
+            self.table(of: scope).pointee.withLock { scopes in
                 scopes[scope]?.storeTimerFired(timer.number, at: now, supply.limit, &effects)
             }
             self.apply(effects, scope, settings, at: now, observers)

@@ -73,7 +73,7 @@ extension ReceivedFields {
             case .none: return nil
             case .received(let section): return section.withValues(ofLowercased: name, body)
             case .made(let fields):
-                for field in fields where field.name.canonicalName.utf8.elementsEqual(name) {
+                for field in fields where field.name.canonicalName.utf8.equals(name) {
                     let result = field.withUnsafeBytesOfValue { body(UnsafeRawBufferPointer($0)) }
                     if let result { return result }
                 }
@@ -81,6 +81,11 @@ extension ReceivedFields {
             }
         }
     }
+}
+
+extension String.UTF8View {
+    /// Whether these bytes equal `other`. Most of the compared names differ in their length.
+    fileprivate func equals(_ other: UnsafeRawBufferPointer) -> Bool { count == other.count && elementsEqual(other) }
 }
 
 extension UnsafeRawBufferPointer {

@@ -42,8 +42,8 @@ package final class CallRecord: ResponseBodyObserver {
         var bodies: [RequestBody] = []
         /// The records of the hedges in flight.
         var hedges: [CallRecord] = []
-        /// The endpoints that the call has used; nil: no attempt was balanced yet.
-        var visited: VisitedEndpoints?
+        /// The endpoints that the call and its hedges have used.
+        var visited = VisitedEndpoints()
     }
 
     package init(
@@ -199,14 +199,26 @@ package final class CallRecord: ResponseBodyObserver {
         enter(phase ?? (winner ?? self).phase, attempt: attempt)
     }
 
-    /// The endpoints that the call and its hedges have used. Made on first use, by the first balanced attempt.
-    package var visitedEndpoints: VisitedEndpoints {
-        wholeCall.held.withLock { held in
-            if let visited = held.visited { return visited }
-            let made = VisitedEndpoints()
-            held.visited = made
-            return made
-        }
+    // These functions are not one generic function, because another module would call it unspecialised.
+
+    /// The numbers of the endpoints that this hop of the call, with its hedges, has used.
+    package func visitedEndpoints(inHop hop: Int) -> [UInt64] {
+        wholeCall.held.withLock { $0.visited.numbers(inHop: hop) }
+    }
+
+    /// Adds an endpoint that an attempt of this hop is given to.
+    package func addVisitedEndpoint(_ number: UInt64, inHop hop: Int) {
+        wholeCall.held.withLock { $0.visited.add(number, inHop: hop) }
+    }
+
+    /// Records that a redirect leads to an endpoint.
+    package func redirected(to url: ServiceURL) {
+        wholeCall.held.withLock { $0.visited.redirected(to: url) }
+    }
+
+    /// Returns the URL of the redirect that this hop follows, once; nil: it does not lead to an endpoint.
+    package func takeRedirect() -> ServiceURL? {
+        wholeCall.held.withLock { $0.visited.takeRedirect() }
     }
 
     // MARK: Requests in the transport

@@ -82,6 +82,12 @@ extension Origin: Hashable {
             && left.host == right.host && left.socketPath == right.socketPath
     }
 
+    /// Identifies this value and its copies. Equal origins that were made apart have other identities.
+    package var identity: ObjectIdentifier { ObjectIdentifier(storage) }
+
+    /// The hash, computed when the origin was made.
+    package var storedHash: Int { storage.hash }
+
     /// Feeds the hash that was computed when the origin was made.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(storage.hash)

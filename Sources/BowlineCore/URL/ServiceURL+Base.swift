@@ -5,6 +5,10 @@ extension ServiceURL {
     /// `https://b.example/api/users?a=1`. If the path is not below the base's path, only the origin is replaced:
     /// `https://api.example/login` is `https://b.example/login`. The queries of both bases are ignored.
     package func replacingBase(_ base: ServiceURL, by other: ServiceURL) -> ServiceURL {
+        // Bases with the same path are common. Then the path stays, and no text is made.
+        if base.path == other.path, path.utf8.count >= base.path.utf8.count {
+            return ServiceURL(origin: other.origin, path: path, query: query)
+        }
         guard let rest = path(below: base) else { return ServiceURL(origin: other.origin, path: path, query: query) }
         if rest.isEmpty { return ServiceURL(origin: other.origin, path: other.path, query: query) }
         return ServiceURL(origin: other.origin, path: String(other.path.withoutLastSlash) + rest, query: query)

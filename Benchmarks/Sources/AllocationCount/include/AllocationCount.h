@@ -7,4 +7,7 @@
 /// Returns -1 where they cannot be counted, which is everywhere except on glibc.
 int64_t allocation_count(void);
 
+/// Does nothing. callgrind writes its counts when a program calls this function (`--dump-before=measured_part_begins`).
+void measured_part_begins(void);
+
 #endif
