@@ -3,11 +3,5 @@
 /// When a run prints a seed that fails, add the seed here with the fault, and repair the fault. If the plans that seeds
 /// draw change, a seed no longer repeats its old fault. So add a test of its own for each fault, too.
 enum SimulationKeptSeeds {
-    struct Seed: Sendable, Hashable {
-        let seed: UInt64
-        /// What was wrong.
-        let fault: String
-    }
-
-    static let all: [Seed] = []
+    static let all: [KeptSeed] = []
 }
