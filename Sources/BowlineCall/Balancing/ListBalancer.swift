@@ -104,9 +104,11 @@ final class ListBalancer: Sendable {
     }
 
     private func failure(_ code: ServiceError.Code, _ message: String, _ context: RequestContext) -> ServiceError {
-        ServiceError(
+        var failure = ServiceError(
             code, message, progress: .neverSent, attempts: context.attempt, origin: base.origin.description,
             phase: .pipeline)
+        failure.requestsSent = context.call.requestsSent
+        return failure
     }
 
     private func use(_ endpoints: [ServiceEndpoint]) {

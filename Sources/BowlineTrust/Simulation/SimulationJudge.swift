@@ -113,21 +113,14 @@ struct SimulationJudge: Sendable {
                 if case .retryBegan(let call, let hop, let attempt) = step { "\(call).\(hop).\(attempt)" } else { nil }
             })
         for host in plan.hosts.indices {
-            var requests: [MonotonicInstant] = []
-            var grants: [MonotonicInstant] = []
+            var ledger = BudgetLedger(budget)
             for (at, step) in record.steps {
                 switch step {
-                case .requested(let call, _) where hostOf(call) == host: requests.append(at)
+                case .requested(let call, _) where hostOf(call) == host: ledger.requested(at: at)
                 case .retryGranted(let call, let hop, let attempt) where hostOf(call) == host:
-                    // Grants that were returned to the budget count only at their own instant.
-                    let earlier = grants.count { $0.duration(to: at) < budget.window * 9 / 10 }
-                    let counted = requests.count { $0.duration(to: at) <= budget.window }
-                    let seconds = Double(budget.window / .seconds(1))
-                    let allowed = Int(Double(counted) * budget.ratio + Double(budget.perSecond) * seconds)
-                    if earlier + 1 > allowed {
-                        add("retry \(earlier + 1) of \(plan.hosts[host]) exceeds the budget of \(allowed)")
-                    }
-                    if began.contains("\(call).\(hop).\(attempt)") { grants.append(at) }
+                    let counts = began.contains("\(call).\(hop).\(attempt)")
+                    guard let violation = ledger.granted(at: at, counts: counts) else { continue }
+                    add("\(violation) of \(plan.hosts[host])")
                 default: break
                 }
             }
@@ -163,17 +156,6 @@ struct SimulationJudge: Sendable {
 
     private mutating func judgeShutdown() {
         guard let shutdown = record.shutdown else { return }
-        let report = shutdown.report
-        if report.drained + report.forced.count != shutdown.inFlight {
-            add(
-                "the report counts \(report.drained) drained and \(report.forced.count) forced of \(shutdown.inFlight) "
-                    + "calls in flight")
-        }
-        if report.isClean != report.forced.isEmpty { add("the report says clean: \(report.isClean)") }
-        // Connections get one more second.
-        if !shutdown.isDisturbed, report.duration > shutdown.limit + .seconds(1) + Self.lateness {
-            add("the shutdown took \(report.duration), and its limit was \(shutdown.limit)")
-        }
         let cut = record.calls.count { record in
             switch record.told {
             case .failed(code: "forciblyClosed", _): true
@@ -181,15 +163,10 @@ struct SimulationJudge: Sendable {
             default: false
             }
         }
-        if cut > report.forced.count { add("\(cut) calls were cut off, and the report names \(report.forced.count)") }
+        for violation in shutdown.violations(cut: cut, lateness: Self.lateness) { add(violation) }
     }
 
     private mutating func judgeRemains() {
-        let remains = record.remains
-        if remains.pooled > 0 { add("the pools are not empty: \(remains.pooled)") }
-        if remains.channels > 0 { add("\(remains.channels) channels are open") }
-        if remains.inFlight > 0 { add("\(remains.inFlight) calls are in flight") }
-        if !remains.isClosed { add("the client is not closed") }
-        if remains.sleepers > 0 { add("\(remains.sleepers) tasks still sleep") }
+        for violation in record.remains.violations { add(violation) }
     }
 }

@@ -89,10 +89,7 @@ final class SimulationWorld: @unchecked Sendable {
         let snapshot = transport.snapshot()
         record.remains.pooled =
             snapshot.idle + snapshot.active + snapshot.dialling + snapshot.waiting + snapshot.streams
-        var last: ShutdownProgress?
-        for await progress in client.shutdownProgress { last = progress }
-        record.remains.inFlight = last?.inFlight ?? 0
-        record.remains.isClosed = last?.state == .closed
+        await record.remains.add(stateOf: client)
         return record
     }
 
@@ -135,26 +132,10 @@ final class SimulationWorld: @unchecked Sendable {
             configuration.random = time.random
             configuration.telemetry.events = [events]
             if let tokens = plan.tokens {
-                configuration.authentication = Self.authentication(tokens, time)
+                configuration.authentication = tokens.authentication(time)
                 configuration.authenticatedOrigins = plan.hosts.map { "http://\($0):\(SimulationPlan.port)" }
             }
             configuration.telemetry.logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() }
-        }
-    }
-
-    /// Makes an authenticator whose tokens are `token-1`, `token-2` …
-    private static func authentication(_ tokens: SimulationPlan.Tokens, _ time: VirtualTime) -> BearerAuthentication {
-        let random = time.makeRandom("tokens").source()
-        let made = SimulationTokenCount()
-        return BearerAuthentication(leeway: .milliseconds(100), fetchTimeout: .seconds(2)) {
-            if tokens.delay > .zero { try await time.sleep(for: tokens.delay) }
-            guard random() >= tokens.failureChance else {
-                time.note("tokens: fails")
-                throw SimulationTokenFailure()
-            }
-            made.count += 1
-            time.note("tokens: token-\(made.count)")
-            return BearerToken("token-\(made.count)", lifetime: tokens.lifetime)
         }
     }
 
@@ -162,42 +143,9 @@ final class SimulationWorld: @unchecked Sendable {
 
     /// Shuts the client down as planned, and records the report.
     func shutDown(_ client: ServiceClient, _ planned: SimulationPlan.Shutdown) async {
-        try? await time.sleep(untilElapsed: planned.at)
-        let task = time.startTask {
-            var inFlight = 0
-            for await progress in client.shutdownProgress {
-                inFlight = progress.inFlight
-                break
-            }
-            // From here to the begin of the drain, no other job runs.
-            self.time.note("caller: shuts down within \(planned.limit), \(inFlight) calls in flight")
-            self.events.add(.drainBegan)
-            return (inFlight, await client.shutdown(within: planned.limit))
-        }
-        if let second = planned.second {
-            try? await time.sleep(for: second.after)
-            _ = await client.shutdown(within: second.limit)
-        }
-        if let cancelAfter = planned.cancelAfter {
-            try? await time.sleep(for: cancelAfter)
-            task.cancel()
-        }
-        guard let (inFlight, report) = try? await task.value else { return }
-        time.note("caller: \(report)")
-        shutdown = SimulationShutdownRecord(
-            inFlight: inFlight, limit: planned.limit, report: report,
-            isDisturbed: planned.second != nil || planned.cancelAfter != nil)
+        shutdown = await planned.perform(on: client, time) { self.events.add(.drainBegan) }
     }
 }
-
-/// How many tokens were made.
-// Safety: used on the simulation's thread only.
-private final class SimulationTokenCount: @unchecked Sendable {
-    var count = 0
-}
-
-/// The error of a source of tokens.
-private struct SimulationTokenFailure: Error {}
 
 /// Resolves the names of a plan's hosts, after a delay.
 private struct SimulationResolver: ServiceResolver {

@@ -98,6 +98,23 @@ struct EndpointUpdatesTests {
         #expect(error?.attempts == 1)
     }
 
+    @Test("After attempts that were sent, noEndpoint says how many requests the call has sent")
+    func afterAttempts() async throws {
+        let fed = try Fed()
+        fed.give("http://a.example")
+        fed.harness.stub.on(.get, "/users") { _ in
+            fed.give()
+            try await fed.waitForChanges(2)
+            return .respond(.serviceUnavailable)
+        }
+        let error = await serviceError { try await fed.harness.getRetrying() }
+        #expect(error?.code == .noEndpoint)
+        #expect(error?.attempts == 2)
+        #expect(error?.requestsSent == 1)
+        #expect(error?.progress == .responseStarted)
+        #expect(fed.harness.sent == ["http://a.example/users"])
+    }
+
     @Test("The call's deadline ends the wait for an endpoint", .tags(.BA9))
     func deadline() async throws {
         let fed = try Fed()

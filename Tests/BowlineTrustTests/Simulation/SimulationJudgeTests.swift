@@ -179,8 +179,8 @@ struct SimulationJudgeTests {
 
     @Test("Two traces are compared line by line")
     func traces() {
-        #expect(SimulationSuite.difference(["a", "b"], ["a", "b"]) == nil)
-        #expect(SimulationSuite.difference(["a", "b"], ["a", "c"])?.contains("line 2") == true)
-        #expect(SimulationSuite.difference(["a", "b"], ["a"])?.contains("has 1 lines") == true)
+        #expect(SeedOutcome.difference(["a", "b"], ["a", "b"]) == nil)
+        #expect(SeedOutcome.difference(["a", "b"], ["a", "c"])?.contains("line 2") == true)
+        #expect(SeedOutcome.difference(["a", "b"], ["a"])?.contains("has 1 lines") == true)
     }
 }

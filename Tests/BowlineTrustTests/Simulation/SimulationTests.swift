@@ -104,7 +104,7 @@ struct SimulationTests {
         let one = try await SimulationRun(SimulationPlan(seed: seed)).run().trace
         for _ in 0..<3 {
             let again = try await SimulationRun(SimulationPlan(seed: seed)).run().trace
-            #expect(SimulationSuite.difference(one, again) == nil)
+            #expect(SeedOutcome.difference(one, again) == nil)
         }
         let other = try await SimulationRun(SimulationPlan(seed: seed + 1_000)).run().trace
         #expect(one != other)

@@ -213,19 +213,7 @@ struct SimulationPlan: Sendable {
             }
         }
         tokens?.failureChance = random.nextBool() ? 0.2 : 0
-        if random.nextBool(probability: 0.6) { drawShutdown(&random) }
-    }
-
-    private mutating func drawShutdown(_ random: inout SeededRandom) {
-        let last = calls.map(\.start).max() ?? .zero
-        let limits: [Duration] = [.zero, .milliseconds(50), .seconds(1), .seconds(10)]
-        var drawn = Shutdown(
-            at: .microseconds(random.next(in: 0..<Int(last / .microseconds(1)) + 2_000_000)),
-            limit: limits.picked(&random, else: .seconds(1)))
-        if random.nextBool(probability: 0.2) {
-            drawn.second = (.milliseconds(random.next(in: 0..<500)), limits.picked(&random, else: .zero))
-        }
-        if random.nextBool(probability: 0.1) { drawn.cancelAfter = .milliseconds(random.next(in: 0..<500)) }
-        shutdown = drawn
+        guard random.nextBool(probability: 0.6) else { return }
+        shutdown = Shutdown.drawn(&random, lastCall: calls.map(\.start).max() ?? .zero)
     }
 }
