@@ -15,6 +15,7 @@ TORTURE_FLAGS ?=
 SPEED_FLAGS ?=
 LEDGER_FLAGS ?= --requests 1000000
 SIMULATION_FLAGS ?= --seeds 100000
+POLICIES_FLAGS ?= --seeds 100000
 SEED ?=
 SIMULATE_FLAGS ?=
 BENCH_FLAGS ?=
@@ -26,7 +27,7 @@ POLICY_COST_FLAGS ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.2 --limit-allocations 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost policy-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet chaos
+.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost policy-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet chaos policies
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -157,6 +158,9 @@ chaos: ## Kill, stop, slow and break one of five nginx under load, and compare w
 
 simulate-client: dependencies ## Simulate the whole client on virtual time with 100,000 seeds, then all orders of events (SEED=n prints one; SIMULATION_FLAGS)
 	@SWIFT=$(SWIFT) Scripts/simulate-client $(if $(SEED),--seed $(SEED),$(SIMULATION_FLAGS))
+
+policies: dependencies ## Simulate all policies together on virtual time with 100,000 seeds (SEED=n prints one; POLICIES_FLAGS)
+	@SWIFT=$(SWIFT) Scripts/policies $(if $(SEED),--seed $(SEED),$(POLICIES_FLAGS))
 
 streams: dependencies ## Make a million requests while stream numbers run out and the peer pauses and goes away (SEED=n replays; STREAMS_FLAGS)
 	$(SWIFT) build -c release --product bowline-trust

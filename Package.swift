@@ -186,7 +186,8 @@ let package = Package(
         .testTarget(
             name: "BowlineTrustTests",
             dependencies: [
-                "BowlineTrust", "Bowline", "BowlineCore", "BowlinePlatform", "BowlineTesting", argumentParser, nioCore,
+                "BowlineTrust", "Bowline", "BowlineCall", "BowlineCore", "BowlinePlatform", "BowlineTesting",
+                argumentParser, nioCore,
             ],
             swiftSettings: strict
         ),

@@ -11,6 +11,7 @@ struct TrustCommand: AsyncParsableCommand {
         subcommands: [
             LedgerCommand.self, SilenceCommand.self, ChurnCommand.self, IdleRaceCommand.self, StreamsCommand.self,
             StalledCommand.self, StalledPeerCommand.self, SimulateCommand.self, SimulationCommand.self,
+            PoliciesCommand.self,
         ]
     )
 }

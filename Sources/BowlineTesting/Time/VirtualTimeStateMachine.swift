@@ -155,8 +155,9 @@ struct VirtualTimeStateMachine<Job: Sendable, Sleeper: Sendable>: Sendable {
             if let job = takeJob(&random) { return .run(job) }
         }
         if !settling.isEmpty {
-            defer { settling = [] }
-            return .resume(inOrder(settling, &random))
+            let settled = inOrder(settling, &random)
+            settling = []
+            return .resume(settled)
         }
         if holds > 0 { return .wait }
         // A sleep until the distant future never ends by itself.
@@ -164,7 +165,9 @@ struct VirtualTimeStateMachine<Job: Sendable, Sleeper: Sendable>: Sendable {
             guard deadline <= end else { return stuck(.limitPassed, &random) }
             now = deadline
             jobsAtInstant = 0
-            return .resume(inOrder(sleepers.removeDue(at: deadline), &random))
+            // Before the call of `inOrder`, whose evaluation begins with a copy of the machine: then the heap would be copied.
+            let due = sleepers.removeDue(at: deadline)
+            return .resume(inOrder(due, &random))
         }
         return isOutOfPatience ? stuck(.nothingCanRun, &random) : .waitBriefly
     }

@@ -65,6 +65,7 @@ final class SimulationCaller: @unchecked Sendable {
         } catch is CancellationError {
             return answer.map { .cancelledInBody($0) } ?? .cancelled
         } catch let error as ServiceError {
+            time.note("caller: \(call.number): \(error.message)")
             guard var answer else {
                 records[call.number].requestsSent = error.requestsSent
                 return .failed(code: error.code.rawValue, error.progress)

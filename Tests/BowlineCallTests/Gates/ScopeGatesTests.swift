@@ -32,9 +32,9 @@ struct ScopeGatesTests {
         func left(_ pass: GatePass) { gates.left(pass, .nothing, at: now, random: 0.5, settings, &effects) }
 
         func storeAnswered(_ count: Int) throws {
-            let ask = try #require(effects.ask)
+            let ask = try #require(effects.content?.ask)
             let limit = try #require(settings.supply?.limit)
-            effects.ask = nil
+            effects = GateEffects()
             gates.storeAnswered(ask.number, RateLimitGrant(count: count), at: now, limit, &effects)
         }
 
