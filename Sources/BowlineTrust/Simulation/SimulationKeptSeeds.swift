@@ -3,21 +3,11 @@
 /// When a run prints a seed that fails, add the seed here with the fault, and repair the fault. If the plans that seeds
 /// draw change, a seed no longer repeats its old fault. So add a test of its own for each fault, too.
 enum SimulationKeptSeeds {
-<<<<<<< HEAD
-    struct Seed: Sendable, Hashable {
-        let seed: UInt64
-        /// What was wrong.
-        let fault: String
-    }
-
-    static let all: [Seed] = [
-        Seed(
+    static let all: [KeptSeed] = [
+        KeptSeed(
             seed: 3,
             fault: "A connection that ended within its first HTTP/2 frame failed as protocolViolation, without a retry."
         ),
-        Seed(seed: 9, fault: "The judge took the GET after a redirect for a second execution of the POST."),
+        KeptSeed(seed: 9, fault: "The judge took the GET after a redirect for a second execution of the POST."),
     ]
-=======
-    static let all: [KeptSeed] = []
->>>>>>> wt-policies
 }
