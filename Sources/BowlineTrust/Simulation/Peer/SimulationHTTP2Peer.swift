@@ -11,12 +11,18 @@ final class SimulationHTTP2Peer: ChannelInboundHandler, @unchecked Sendable {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
 
+    /// Less than half of the smallest window.
+    private static let updateThreshold = 400
+
     fileprivate let service: SimulationService
     fileprivate let channel: SimulationChannel
     private var random: SeededRandom
     private let limits: SimulationPlan.Streams
     private var streams: [HTTP2StreamID: SimulationHTTP2Stream] = [:]
     private var latest = HTTP2StreamID.rootStream
+    /// The bytes of the connection's window that were not given back yet. SwiftNIO delivers a DATA frame in the pieces in
+    /// which it arrives, so an update for each piece would be an update for each byte.
+    private var taken = 0
     private var isGoingAway = false
     private var isEnding = false
     /// Whether a frame is being written. Errors at that time say that the peer may not send the frame any more.
@@ -113,15 +119,20 @@ final class SimulationHTTP2Peer: ChannelInboundHandler, @unchecked Sendable {
 
     private func received(_ data: HTTP2Frame.FramePayload.Data, on id: HTTP2StreamID) {
         guard case .byteBuffer(let bytes) = data.data else { return }
-        if bytes.readableBytes > 0 {
-            write(.windowUpdate(windowSizeIncrement: bytes.readableBytes), on: .rootStream)
-            if !data.endStream, streams[id] != nil {
-                write(.windowUpdate(windowSizeIncrement: bytes.readableBytes), on: id)
-            }
-        }
+        giveBack(bytes.readableBytes, &taken, on: .rootStream)
         guard let stream = streams[id] else { return }
+        if !data.endStream { giveBack(bytes.readableBytes, &stream.taken, on: id) }
         stream.arrival?.receive(bytes)
         if data.endStream { receivedEnd(stream) }
+    }
+
+    /// Gives bytes back to the client's window, when they are so many that an update for them is reasonable.
+    private func giveBack(_ count: Int, _ taken: inout Int, on id: HTTP2StreamID) {
+        taken += count
+        guard taken >= Self.updateThreshold else { return }
+        let increment = taken
+        taken = 0
+        write(.windowUpdate(windowSizeIncrement: increment), on: id)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -203,6 +214,8 @@ final class SimulationHTTP2Stream: SimulationWire, @unchecked Sendable {
     let id: HTTP2StreamID
     var arrival: SimulationArrival?
     var isReset = false
+    /// The bytes of the stream's window that were not given back yet.
+    var taken = 0
     /// Whether the answer is complete.
     var isAnswered = false
     private let peer: SimulationHTTP2Peer
