@@ -43,6 +43,8 @@ struct TokenSchedule {
     private var full = Int64.min
     /// The pace that ``full`` was computed with.
     private var pace = Pace(interval: 1, burst: 1)
+    /// The last slot that was given. If it is in the future, no later call gets a slot before it, even at another pace.
+    private var lastSlot = Int64.min
     /// The slots of tokens that were given back, in order.
     private var freed: [Int64] = []
 
@@ -72,7 +74,7 @@ struct TokenSchedule {
     mutating func take(at now: MonotonicInstant, opening: MonotonicInstant?, _ pace: Pace) -> Token {
         let now = now.nanoseconds
         let regular = regularSlot(at: now, opening, pace)
-        full = scaled(at: now, to: pace.interval)
+        full = scaled(at: now, to: pace)
         self.pace = pace
         if !freed.isEmpty { dropFreed(before: oldestFreed(at: now, opening, pace)) }
         if let slot = freedSlot(before: regular, at: now, opening, pace) {
@@ -82,8 +84,8 @@ struct TokenSchedule {
         if let opening { full = max(full, opening.nanoseconds.saturatingPlus(pace.tolerance)) }
         if regular <= now, !freed.isEmpty { refill(at: now) }
         full = max(full, now).saturatingPlus(pace.interval)
-        return Token(
-            slot: MonotonicInstant(nanoseconds: max(regular, now)), end: full, interval: pace.interval)
+        lastSlot = max(regular, now)
+        return Token(slot: MonotonicInstant(nanoseconds: lastSlot), end: full, interval: pace.interval)
     }
 
     /// Puts a token back: its attempt was not sent.
@@ -93,6 +95,7 @@ struct TokenSchedule {
     mutating func giveBack(_ token: Token, at now: MonotonicInstant) {
         if let end = token.end, end == full, token.interval == pace.interval {
             full = full.saturatingPlus(-pace.interval)
+            lastSlot = lastSlot.saturatingPlus(-pace.interval)
             return
         }
         let slot = max(token.slot.nanoseconds, now.nanoseconds)
@@ -105,7 +108,7 @@ struct TokenSchedule {
 
     /// The slot of the next token that was never taken. It may have passed.
     private func regularSlot(at now: Int64, _ opening: MonotonicInstant?, _ pace: Pace) -> Int64 {
-        let slot = scaled(at: now, to: pace.interval).saturatingPlus(-pace.tolerance)
+        let slot = scaled(at: now, to: pace).saturatingPlus(-pace.tolerance)
         return opening.map { max(slot, $0.nanoseconds) } ?? slot
     }
 
@@ -137,11 +140,14 @@ struct TokenSchedule {
         full = full.saturatingPlus(-pace.interval.saturatingMultiplied(by: Int64(count)))
     }
 
-    /// Returns ``full`` for another interval: the same number of tokens is missing.
-    private func scaled(at now: Int64, to interval: Int64) -> Int64 {
-        guard interval != pace.interval, full > now else { return full }
-        let missing = Double(full.saturatingMinus(now)) / Double(pace.interval)
-        return now.saturatingPlus(Int64(saturating: missing * Double(interval)))
+    /// Returns ``full`` for another pace: the same number of tokens is missing. Reserved tokens keep their slots, so the
+    /// next slot is at least one interval behind the last of them.
+    private func scaled(at now: Int64, to pace: Pace) -> Int64 {
+        guard pace != self.pace, full > now else { return full }
+        let missing = Double(full.saturatingMinus(now)) / Double(self.pace.interval)
+        let scaled = now.saturatingPlus(Int64(saturating: missing * Double(pace.interval)))
+        guard lastSlot > now else { return scaled }
+        return max(scaled, lastSlot.saturatingPlus(pace.interval).saturatingPlus(pace.tolerance))
     }
 }
 

@@ -353,11 +353,14 @@ struct TokenSupplyStateMachine {
         pauseEnds = now.advanced(by: min(pause, Self.longestPause))
     }
 
-    /// Sets the timer that wakes the attempts in the queue, unless there is one.
+    /// Sets the timer that wakes the attempts in the queue, unless there is one. While the store is away, it ends at the
+    /// latest when the first of them gives up: a small share may have its next token minutes later, and no task must
+    /// sleep for it in vain. In a pause, all of them wait for longer than the pause.
     private mutating func setTimer(at now: MonotonicInstant, _ limit: RateLimit, _ effects: inout Effects) {
-        guard timer == nil, queue.count > 0, state == .pausing || isStoreAway else { return }
+        guard timer == nil, let first = queue.first, state == .pausing || isStoreAway else { return }
         timers += 1
-        let timer = Timer(number: timers, ends: firstToken(at: now, localPace(limit)))
+        let token = firstToken(at: now, localPace(limit))
+        let timer = Timer(number: timers, ends: isStoreAway ? min(token, max(first.until, now)) : token)
         self.timer = timer
         effects.timer = timer
     }

@@ -47,7 +47,7 @@ struct SimulationJudge: Sendable {
         case .cancelledInBody(let answer): judge(answer, of: call, executions: executions, isEnded: false)
         case .failed(let code, let progress): judge(code, progress, of: record, executions: executions)
         case .cancelled:
-            if call.cancelAfter == nil { add("call \(call.number) was cancelled, and nothing cancelled it") }
+            if record.cancelled == nil { add("call \(call.number) was cancelled, and nothing cancelled it") }
         case .other(let text): add("call \(call.number) failed with \(text)")
         }
         if let cancelled = record.cancelled, let ended = record.ended, isCancelled(told),

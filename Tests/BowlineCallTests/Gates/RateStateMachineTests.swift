@@ -212,6 +212,18 @@ struct RateStateMachineTests {
         #expect(rate.machine.state(at: Self.at(2000)) == .open)
     }
 
+    @Test("When a quota allows a higher rate again, no attempt gets a turn between those that wait already")
+    func looserQuota() {
+        var rate = DrivenRate()
+        let patient = RateRule(pace: Self.rule.pace, burst: 2, maximumWait: .seconds(10))
+        rate.answered(RateAdvice(quota: .low(remaining: 2, window: .seconds(6))), at: Self.at(0))
+        let slow = (0..<3).map { _ in Self.text(rate.take(at: Self.at(0), patient), at: 0) }
+        #expect(slow == ["go", "wait 3000", "wait 6000"])
+        rate.answered(RateAdvice(quota: .low(remaining: 4, window: .seconds(8))), at: Self.at(0))
+        let faster = (0..<2).map { _ in Self.text(rate.take(at: Self.at(0), patient), at: 0) }
+        #expect(faster == ["wait 8000", "wait 10000"])
+    }
+
     @Test("A quota that allows more than the own rate changes nothing", .tags(.RA4))
     func ampleQuota() {
         var rate = DrivenRate()

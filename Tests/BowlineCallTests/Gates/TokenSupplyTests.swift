@@ -155,6 +155,22 @@ struct TokenSupplyTests {
         }
     }
 
+    @Test("While the store is away, no timer sleeps longer than attempts wait", .tags(.RA7))
+    func shortTimer() throws {
+        var supply = DrivenSupply()
+        // A tenth of it is one token in ten seconds.
+        let slow = RateLimit(perSecond: 1, burst: 1)
+        let first = supply.take(1, at: Self.at(0), waitEnds: Self.at(500), deadline: nil, slow)
+        let ask = try #require(first.1.ask)
+        let failed = supply.storeFailed(ask.number, at: Self.at(100), slow)
+        let timer = try #require(failed.timer)
+        #expect(timer.ends == Self.at(500))
+        let fired = supply.timerFired(timer.number, at: Self.at(500), slow)
+        #expect(fired.settled == [.init(ticket: 1, turn: .expired(retryAfter: nil))])
+        #expect(fired.timer == nil)
+        #expect(supply.machine.waiting == 0)
+    }
+
     @Test(
         "Attempts that wait for the local bucket get the store's tokens when it answers again, and not both",
         .tags(.RA7))
