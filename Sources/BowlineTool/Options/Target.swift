@@ -43,7 +43,9 @@ struct Target: Sendable, Hashable {
         }
         var targets: [Target] = []
         let text = String(decoding: try bytes(of: path), as: UTF8.self)
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        // A carriage return and a line feed are one character.
+        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        for (index, line) in lines.enumerated() {
             if let target = try Target(line: line, number: index + 1) { targets.append(target) }
         }
         return targets

@@ -231,15 +231,22 @@ struct PoliciesJudge: Sendable {
         }
     }
 
+    /// A retry or a hedge of which nothing was sent returns to the budget.
     private mutating func judgeBudgets() {
         guard let budget = plan.retry.budget else { return }
         var returned: Set<[Int]> = []
-        var began: Set<[Int]> = []
         for moment in record.steps {
-            switch moment.step {
-            case .retryBegan(let call, let hop, let attempt): began.insert([call, hop, attempt])
-            case .hedgeRefused(let call, let hop, let attempt, let hedge): returned.insert([call, hop, attempt, hedge])
-            default: break
+            guard case .hedgeRefused(let call, let hop, let attempt, let hedge) = moment.step else { continue }
+            returned.insert([call, hop, attempt, hedge])
+        }
+        var lastSent: [[Int]: Int] = [:]
+        var hedged: Set<[Int]> = []
+        for arrival in record.arrivals {
+            if arrival.isHedge {
+                hedged.insert([arrival.call, arrival.hop, arrival.attempt])
+            } else {
+                let last = lastSent[[arrival.call, arrival.hop]] ?? 0
+                lastSent[[arrival.call, arrival.hop]] = max(last, arrival.attempt)
             }
         }
         var ledgers: [String: BudgetLedger] = [:]
@@ -253,10 +260,10 @@ struct PoliciesJudge: Sendable {
                 ledgers[host, default: BudgetLedger(budget)].requested(at: moment.at)
             case .retryGranted(let host, let call, let hop, let attempt, false):
                 violation = ledgers[host, default: BudgetLedger(budget)]
-                    .granted(at: moment.at, counts: began.contains([call, hop, attempt]))
+                    .granted(at: moment.at, counts: lastSent[[call, hop]] ?? 0 > attempt)
             case .hedgeBegan(let host, let call, let hop, let attempt, let hedge):
-                violation = ledgers[host, default: BudgetLedger(budget)]
-                    .granted(at: moment.at, counts: !returned.contains([call, hop, attempt, hedge]))
+                let isSent = hedged.contains([call, hop, attempt]) && !returned.contains([call, hop, attempt, hedge])
+                violation = ledgers[host, default: BudgetLedger(budget)].granted(at: moment.at, counts: isSent)
             default: break
             }
             if let violation { add(violation) }

@@ -175,6 +175,8 @@ final class SimulationArrival: @unchecked Sendable {
             }
         }
         isOver = true
-        wire.sendEnd(closes: act.closesAfter || act.framing == .untilClose)
+        // An answer to HEAD has a length. If the connection closed behind it, unannounced, it would take the next request
+        // with it.
+        wire.sendEnd(closes: act.closesAfter || act.framing == .untilClose && call.method != .head)
     }
 }

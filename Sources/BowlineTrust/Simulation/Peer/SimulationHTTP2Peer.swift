@@ -138,6 +138,8 @@ final class SimulationHTTP2Peer: ChannelInboundHandler, @unchecked Sendable {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // An error of one stream: a client may reset any stream, and may send on a stream that the peer has reset.
         if isWriting || error is NIOHTTP2Errors.StreamError || error is NIOHTTP2Errors.StreamClosed { return }
+        // A frame of the service waited for the client's window, and the client has reset the stream meanwhile.
+        if let error = error as? NIOHTTP2Errors.NoSuchStream, error.streamID <= latest { return }
         if !(error is IOError) { service.problem("connection \(channel.number): \(type(of: error)): \(error)") }
         context.close(promise: nil)
     }
