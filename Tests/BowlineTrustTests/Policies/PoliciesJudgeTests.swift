@@ -292,6 +292,15 @@ struct PoliciesJudgeTests {
                 $0.retry.budget?.perSecond = perSecond
             } _: {
                 $0.steps += steps.map { PoliciesMoment(at: Self.at(10), step: $0) }
+                // The retries and the hedges were sent.
+                for case .retryBegan(_, _, let attempt) in steps {
+                    self.send(&$0, attempt: attempt + 1, from: 10, to: 11) { $0.isExecuted = false }
+                }
+                for case .hedgeBegan in steps {
+                    self.send(&$0, isHedge: true, from: 10, to: 11) { $0.isExecuted = false }
+                }
+                let sent = $0.arrivals.count
+                $0.calls[0].told = .answered(PoliciesAnswer(number: 0, requestsSent: sent))
             }
         }
         func retry(_ attempt: Int, isFree: Bool = false) -> [PoliciesStep] {
@@ -308,7 +317,8 @@ struct PoliciesJudgeTests {
         #expect(judge(ratio: 1, retry(1) + retry(2)) == ["retry 2 exceeds the budget of 1"])
         #expect(judge(ratio: 1, retry(1) + [hedge]) == ["retry 2 exceeds the budget of 1"])
         #expect(judge(ratio: 1, [hedge, refused] + retry(1)) == [])
-        #expect(judge(ratio: 1, Array(retry(1).prefix(1)) + retry(2)) == [])
+        // Nothing was sent after the first grant.
+        #expect(judge(ratio: 1, Array(retry(5).prefix(1)) + retry(1)) == [])
     }
 
     // MARK: The drain

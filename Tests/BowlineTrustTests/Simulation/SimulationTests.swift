@@ -8,9 +8,8 @@ internal import Testing
 
 @Suite("The simulation of the whole client")
 struct SimulationTests {
-    /// How many seeds the tests run: the number in `BOWLINE_SIMULATION_SEEDS`, or none. The first runs report violations
-    /// of which it is not known yet whether the client or the simulation causes them (Docs/Simulation.md).
-    private static let seeds = getenv("BOWLINE_SIMULATION_SEEDS").flatMap { Int(String(cString: $0)) } ?? 0
+    /// How many seeds the tests run. CI runs many more, in a release build.
+    private static let seeds = getenv("BOWLINE_SIMULATION_SEEDS").flatMap { Int(String(cString: $0)) } ?? 20
     private static let parts = 20
 
     // MARK: One call
@@ -80,7 +79,7 @@ struct SimulationTests {
 
     // MARK: Many seeds
 
-    @Test("Many seeds violate no rule", .enabled(if: seeds > 0), arguments: 0..<parts)
+    @Test("Many seeds violate no rule", arguments: 0..<parts)
     func manySeeds(part: Int) async {
         let seeds = (0..<UInt64(Self.seeds)).filter { $0 % UInt64(Self.parts) == UInt64(part) }
         let tally = await SimulationSuite.run(seeds, jobs: 2)
@@ -91,7 +90,7 @@ struct SimulationTests {
         #expect(tally.runs == seeds.count)
     }
 
-    @Test("A thousand seeds show every kind of fault, error and end", .enabled(if: seeds > 0))
+    @Test("A thousand seeds show every kind of fault, error and end", .enabled(if: seeds >= 1_000))
     func everythingHappens() async {
         let tally = await SimulationSuite.run(Array(10_000..<11_000), jobs: 2)
         #expect(tally.missing == [])
@@ -99,7 +98,7 @@ struct SimulationTests {
 
     @Test(
         "The same seed gives the same trace, and another seed another",
-        arguments: 0..<(seeds > 0 ? 25 : 1) as Range<UInt64>)
+        arguments: 0..<(seeds >= 100 ? 25 : 2) as Range<UInt64>)
     func sameTrace(seed: UInt64) async throws {
         let one = try await SimulationRun(SimulationPlan(seed: seed)).run().trace
         for _ in 0..<3 {
@@ -143,10 +142,10 @@ struct SimulationTests {
     // MARK: All orders
 
     @Test(
-        "All orders of events on two connections and three requests keep the rules", .enabled(if: seeds > 0),
+        "All orders of events on two connections and three requests keep the rules",
         arguments: SimulationOrders.Setup.all)
     func orders(setup: SimulationOrders.Setup) async {
-        let depth = getenv("BOWLINE_SIMULATION_DEPTH").flatMap { Int(String(cString: $0)) } ?? 4
+        let depth = getenv("BOWLINE_SIMULATION_DEPTH").flatMap { Int(String(cString: $0)) } ?? 3
         let result = await SimulationOrders(setup: setup, depth: depth).explore()
         #expect(result.violations == [])
         #expect(result.orders > 20)
