@@ -150,7 +150,7 @@ struct BalancerStateMachine {
         switch result {
         case .ignored: return []
         case .unfinished(let elapsed):
-            endpoints[index].latency.gaveUp(after: elapsed, at: now, average: average.nanoseconds)
+            endpoints[index].latency.wasCancelled(after: elapsed, at: now, average: average.nanoseconds)
             return []
         case .success(let latency): return succeeded(index, after: latency, at: now)
         case .failure(let latency): return failed(index, after: latency, at: now, options)
@@ -174,7 +174,7 @@ struct BalancerStateMachine {
     private mutating func failed(
         _ index: Int, after latency: Duration, at now: MonotonicInstant, _ options: BalancingOptions
     ) -> [EndpointChange] {
-        endpoints[index].latency.gaveUp(after: latency, at: now, average: average.nanoseconds)
+        endpoints[index].latency.failed(after: latency, at: now, average: average.nanoseconds)
         if endpoints[index].failuresInRow < .max { endpoints[index].failuresInRow += 1 }
         endpoints[index].lastFailure = now
         guard endpoints[index].state != .ejected else { return [] }

@@ -30,10 +30,18 @@ struct PeakLatency {
         set(sample + (current - sample) * Self.remainder(from: instant, to: now), at: now)
     }
 
-    /// Records that an attempt has failed, or was cancelled, after this time. Such an attempt can raise the estimate, and
-    /// cannot lower it.
-    mutating func gaveUp(after elapsed: Duration, at now: MonotonicInstant, average: Double) {
-        let sample = Self.nanoseconds(elapsed)
+    /// Records that an attempt has failed after this time. Such an attempt can raise the estimate, and cannot lower it.
+    mutating func failed(after elapsed: Duration, at now: MonotonicInstant, average: Double) {
+        raise(to: Self.nanoseconds(elapsed), at: now, average: average)
+    }
+
+    /// Records that an attempt was cancelled after this time, for example because its hedge was faster. Its answer would
+    /// have come later: it counts as if it had taken twice as long. Otherwise hedges would hide how slow an endpoint is.
+    mutating func wasCancelled(after elapsed: Duration, at now: MonotonicInstant, average: Double) {
+        raise(to: 2 * Self.nanoseconds(elapsed), at: now, average: average)
+    }
+
+    private mutating func raise(to sample: Double, at now: MonotonicInstant, average: Double) {
         if sample > nanoseconds(at: now, average: average) { set(sample, at: now) }
     }
 
