@@ -240,10 +240,11 @@ struct PoliciesJudge: Sendable {
             returned.insert([call, hop, attempt, hedge])
         }
         var lastSent: [[Int]: Int] = [:]
-        var hedged: Set<[Int]> = []
+        /// How many hedges of an attempt were sent. Those that began first are assumed to be these.
+        var hedged: [[Int]: Int] = [:]
         for arrival in record.arrivals {
             if arrival.isHedge {
-                hedged.insert([arrival.call, arrival.hop, arrival.attempt])
+                hedged[[arrival.call, arrival.hop, arrival.attempt], default: 0] += 1
             } else {
                 let last = lastSent[[arrival.call, arrival.hop]] ?? 0
                 lastSent[[arrival.call, arrival.hop]] = max(last, arrival.attempt)
@@ -262,7 +263,9 @@ struct PoliciesJudge: Sendable {
                 violation = ledgers[host, default: BudgetLedger(budget)]
                     .granted(at: moment.at, counts: lastSent[[call, hop]] ?? 0 > attempt)
             case .hedgeBegan(let host, let call, let hop, let attempt, let hedge):
-                let isSent = hedged.contains([call, hop, attempt]) && !returned.contains([call, hop, attempt, hedge])
+                let isSent =
+                    hedged[[call, hop, attempt], default: 0] > 0 && !returned.contains([call, hop, attempt, hedge])
+                if isSent { hedged[[call, hop, attempt], default: 0] -= 1 }
                 violation = ledgers[host, default: BudgetLedger(budget)].granted(at: moment.at, counts: isSent)
             default: break
             }
