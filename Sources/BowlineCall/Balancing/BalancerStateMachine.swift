@@ -374,7 +374,7 @@ enum BalancerResult: Sendable, Hashable {
     case success(after: Duration)
     /// A failure of the endpoint, and the time until it failed.
     case failure(after: Duration)
-    /// The attempt was cancelled, or had to wait too long for a connection: says only that it was not faster.
+    /// The attempt was cancelled, or had to wait too long for a connection: it would have taken longer.
     case unfinished(after: Duration)
     /// Says nothing about the endpoint.
     case ignored

@@ -1,6 +1,6 @@
 internal import BowlineCore
 
-/// What leads attempts to one endpoint. Made when the list of endpoints changes, so that an attempt allocates nothing.
+/// The values that lead attempts to one endpoint. They are made when the list of endpoints changes, so that an attempt allocates nothing.
 final class EndpointTarget: Sendable {
     /// The base URL; nil: the endpoint is an address.
     let base: ServiceURL?

@@ -46,7 +46,7 @@ final class AttemptGate: Sendable {
         }
     }
 
-    /// What the gates say to an attempt that comes.
+    /// The answer of the gates to an attempt that comes.
     private enum Entry {
         case settled(Admission)
         /// The attempt waits or is refused.

@@ -58,7 +58,7 @@ enum GateWaitEnd: Sendable {
     case abandoned
 }
 
-/// What the driver does after a step, outside the lock. Most steps have no effects, so an empty value is one word.
+/// The actions of the driver after a step, outside the lock. Most steps have none, so an empty value is one word.
 struct GateEffects {
     final class Content {
         /// Signals to end, in order.

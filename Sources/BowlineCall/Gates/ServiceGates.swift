@@ -11,8 +11,8 @@ package final class ServiceGates: Sendable {
     /// The number of tables; a power of two.
     private static let tables = 8
 
-    // Safety: allocated with the gates and freed with them; each element has its own lock. Not an array: reading an
-    // element of an array of classes counts a reference.
+    // Not an array: reading an element of an array of classes counts a reference.
+    // Safety: allocated with the gates and freed with them; each element has its own lock.
     nonisolated(unsafe) private let tables: UnsafeMutablePointer<Guarded<ScopeTable>>
     let clock: any ServiceClock
     private let reader: ClockReader

@@ -11,7 +11,7 @@ struct Tally: Sendable {
     /// All requests that were issued and have ended.
     var requests: Int { succeeded + failed + refused }
 
-    /// What a tally counts of one request.
+    /// The facts of one request that a tally counts.
     enum Entry: Sendable, Hashable {
         case success(nanoseconds: Int64)
         /// The name is the error's code, or the status.

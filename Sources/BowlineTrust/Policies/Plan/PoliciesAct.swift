@@ -1,7 +1,7 @@
 internal import Bowline
 internal import BowlineTesting
 
-/// What the service does with one attempt, drawn from the seed.
+/// The reaction of the service to one attempt, drawn from the seed.
 struct PoliciesAct: Sendable, Hashable {
     /// Where a redirect leads.
     enum Target: Sendable, Hashable, CaseIterable {
@@ -43,7 +43,7 @@ struct PoliciesAct: Sendable, Hashable {
         case truncates
     }
 
-    /// What `RateLimit` says.
+    /// The values of the field `RateLimit`.
     struct Quota: Sendable, Hashable {
         let remaining: Int
         let window: Int

@@ -76,7 +76,7 @@ struct PoliciesPlan: Sendable {
     var hands: [Hand] = []
     var calls: [PoliciesCall] = []
     var shutdown: SimulationPlan.Shutdown?
-    /// What the service does with each attempt of each call, in order. The last act is repeated. Empty: the seed decides.
+    /// The acts of the service for the attempts of each call, in order. The last act is repeated. Empty: the seed decides.
     var fixedActs: [PoliciesAct] = []
 
     init(seed: UInt64) {
