@@ -110,6 +110,8 @@ struct GateStoreTests {
         harness.clock.advance(by: .milliseconds(100))
         try await eventually("the store to be away") { try harness.snapshot().rate.isStoreAway }
         try await eventually("the question to be cancelled") { gate.waitingCount == 0 }
+        // The attempt's own limit, and the time of the next token: a task of its own waits for it.
+        try await harness.clock.waitForSleepers(count: 2)
         // One per second of its own; a tenth of a token is there.
         let response = try await harness.finish(first).get()
         #expect(response.status == .ok)
