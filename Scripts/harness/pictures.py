@@ -188,8 +188,9 @@ def call_picture(text):
         boxes += _state(state, table, states, x, y, wide, tall)
     width, height = place[states[-1]][0] + pitch, place[states[-1]][1] + tall // 2 + 20
     legend = ["In a box: the step that leads to the state; the state; the input that ends it (of two, the first goes left).",
+              "Inputs with a slash: the table in CallStateMachine.swift says which lines are whose.",
               "Blue lines go right and down to a later state, brown ones left and up. Lines are joined at dots only."]
-    boxes += [_text(20, height - 40 + 18 * n, line, 12, SOFT, "start", room=place[states[-1]][0] - wide // 2 - 20)
+    boxes += [_text(20, height - 58 + 18 * n, line, 12, SOFT, "start", room=place[states[-1]][0] - wide // 2 - 20)
               for n, line in enumerate(legend)]
     told = "; ".join(f"{state}, {given}: {step}, then {target}" for state, given, step, target in table)
     return _svg(width, height, "A call's life: the states and steps of CallStateMachine", told, lines + dots + boxes)
@@ -203,14 +204,15 @@ def _state(state, table, states, x, y, wide, tall):
               _text(x, y + 4, state, 13, weight="bold", room=wide)]
     if steps:
         shapes.append(_text(x, y - 14, ", ".join(steps), 11, SOFT, room=wide))
-    # The lines of a single input may go both ways. With two inputs, the lines of one go back and those of the other go on.
+    # The lines of a single input may go both ways. With two inputs, the lines of one usually go back and those of the other go
+    # on. Otherwise a slash says that the lines do not show which input is whose.
     onward = {row[1]: [] for row in table if row[0] == state}
     for row in table:
         if row[0] == state and row[3] != state:
             onward[row[1]].append(states.index(row[3]) > states.index(state))
     if len(inputs) > 1 and sorted(map(set, onward.values()), key=str) != [{False}, {True}]:
-        raise PictureError(0, f"the inputs of {state} cannot be told apart in the picture")
-    if len(inputs) > 1:
+        shapes.append(_text(x, y + 21, " / ".join(inputs), 10, SOFT, room=wide))
+    elif len(inputs) > 1:
         back, on = sorted(inputs, key=lambda name: onward[name][0])
         shapes += [_text(x, y + 21, f"{back}, {on}", 10, SOFT, room=wide)]
     elif inputs:

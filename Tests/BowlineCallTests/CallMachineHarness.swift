@@ -44,9 +44,7 @@ final class DrivenCall {
         note("attemptEnded") { $0.attemptEnded(number, &outcome, moment) }
     }
 
-    func renewed(after outcome: AttemptOutcome) -> CallStateMachine.Step {
-        note("renewed") { $0.renewed(after: outcome) }
-    }
+    func renewed() -> CallStateMachine.Step { note("renewed") { $0.renewed() } }
 
     func notRenewed(_ outcome: inout AttemptOutcome) -> CallStateMachine.Step {
         note("notRenewed") { $0.notRenewed(&outcome, moment) }
@@ -98,7 +96,7 @@ extension CallStateMachine.Step {
         case .confirmVerdict: "confirmVerdict"
         case .reportRetrySuccess: "reportRetrySuccess"
         case .wait: "wait"
-        case .admitRetry: "admitRetry"
+        case .admit: "admit"
         case .follow: "follow"
         case .refuse: "refuse"
         case .finish: "finish"

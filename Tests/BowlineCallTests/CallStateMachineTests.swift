@@ -60,14 +60,14 @@ struct CallStateMachineTests {
                 outcome = next
                 step = call.attemptEnded(&outcome, number)
             case .renewCredentials:
-                step = answersYes ? call.renewed(after: outcome) : call.notRenewed(&outcome)
+                step = answersYes ? call.renewed() : call.notRenewed(&outcome)
             case .abandonBody: step = call.bodyAbandoned(&outcome)
             case .confirmVerdict(let verdict, _):
                 let isRetry = if case .retry = verdict { true } else { false }
                 step = call.verdictConfirmed(isRetry && !answersYes ? .giveUp(.budgetExhausted) : verdict, &outcome)
             case .reportRetrySuccess: step = call.successReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answersYes, &outcome)
-            case .admitRetry: step = call.admitted(after: outcome)
+            case .admit: step = call.admitted(after: outcome)
             case .follow: step = call.hopBegan()
             case .refuse, .finish: return (names, call, outcome)
             }
@@ -86,8 +86,8 @@ struct CallStateMachineTests {
         let taken = steps(try Self.request(), [Self.answer(503), Self.failure(), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "confirmVerdict", "wait", "admitRetry", "startAttempt", "confirmVerdict", "wait",
-                "admitRetry", "startAttempt",
+                "startAttempt", "confirmVerdict", "wait", "admit", "startAttempt", "confirmVerdict", "wait",
+                "admit", "startAttempt",
                 "reportRetrySuccess", "finish",
             ])
         #expect(taken.call.attempt == 3)
@@ -106,8 +106,8 @@ struct CallStateMachineTests {
             [Self.answer(503), Self.answer(302, [.location: "/b"]), Self.answer(503), Self.answer(200)])
         #expect(
             taken.steps == [
-                "startAttempt", "confirmVerdict", "wait", "admitRetry", "startAttempt", "reportRetrySuccess", "follow",
-                "startAttempt", "confirmVerdict", "wait", "admitRetry", "startAttempt", "reportRetrySuccess", "finish",
+                "startAttempt", "confirmVerdict", "wait", "admit", "startAttempt", "reportRetrySuccess", "follow",
+                "startAttempt", "confirmVerdict", "wait", "admit", "startAttempt", "reportRetrySuccess", "finish",
             ])
         #expect(taken.call.attempt == 2)
         #expect(taken.call.followed.map(\.path) == ["/b"])
@@ -126,8 +126,8 @@ struct CallStateMachineTests {
         let taken = steps(request, [refused, Self.answer(417), refused, refused])
         #expect(
             taken.steps == [
-                "startAttempt", "renewCredentials", "startAttempt", "startAttempt", "renewCredentials", "startAttempt",
-                "finish",
+                "startAttempt", "renewCredentials", "admit", "startAttempt", "admit", "startAttempt",
+                "renewCredentials", "admit", "startAttempt", "finish",
             ])
         #expect(!taken.call.request.fields.contains(.expect))
         #expect(taken.call.attempt == 4)
@@ -138,7 +138,7 @@ struct CallStateMachineTests {
         let request = try Self.expectingRequest()
         let taken = steps(request, [Self.answer(417), Self.answer(503)])
         #expect(
-            taken.steps == ["startAttempt", "startAttempt", "confirmVerdict", "wait", "admitRetry", "startAttempt"])
+            taken.steps == ["startAttempt", "admit", "startAttempt", "confirmVerdict", "wait", "admit", "startAttempt"])
         #expect(taken.call.request.fields.contains(.expect))
     }
 
@@ -177,7 +177,8 @@ struct CallStateMachineTests {
         #expect(redirected.last.progress == .responseStarted)
         let refused = steps(
             try Self.request(.post), [Self.answer(401, renewal: Self.known), unsent])
-        #expect(refused.steps == ["startAttempt", "renewCredentials", "startAttempt", "confirmVerdict", "finish"])
+        #expect(
+            refused.steps == ["startAttempt", "renewCredentials", "admit", "startAttempt", "confirmVerdict", "finish"])
         #expect(refused.last.progress == .responseStarted)
     }
 

@@ -107,7 +107,7 @@ struct CallWalk {
                 step = call.attemptEnded(&outcome, number)
             case .renewCredentials:
                 if answers.popFirst() ?? false {
-                    step = call.renewed(after: outcome)
+                    step = call.renewed()
                 } else {
                     if !(answers.popFirst() ?? true) { outcome = Self.renewalFailed }
                     step = call.notRenewed(&outcome)
@@ -119,7 +119,7 @@ struct CallWalk {
                 step = call.verdictConfirmed(verdict, &outcome)
             case .reportRetrySuccess: step = call.successReported(&outcome)
             case .wait: step = call.waitEnded(isDue: answers.popFirst() ?? false, &outcome)
-            case .admitRetry:
+            case .admit:
                 step =
                     sends.popFirst() ?? true
                     ? call.admitted(after: outcome) : call.drained(&outcome)
@@ -207,7 +207,7 @@ struct NestedModel {
     private mutating func expecting(_ request: ServiceRequest, _ attempt: inout Int) -> AttemptOutcome {
         let outcome = authenticating(request, &attempt)
         guard case .answered(let response, _) = outcome, ExpectationPolicy.isRefused(by: response, request),
-            ExpectationPolicy.mayRepeat(request, after: response), !walk.isDraining
+            ExpectationPolicy.mayRepeat(request, after: response), !walk.isDraining, sends.popFirst() ?? true
         else { return outcome }
         attempt = max(attempt, outcome.attempts) + 1
         return Self.raised(
@@ -222,6 +222,7 @@ struct NestedModel {
         guard answers.popFirst() ?? false else {
             return answers.popFirst() ?? true ? outcome : Self.counted(CallWalk.renewalFailed, attempt)
         }
+        guard sends.popFirst() ?? true else { return outcome }
         attempt = max(attempt, outcome.attempts) + 1
         return Self.raised(sending(request, attempt), to: .responseStarted)
     }

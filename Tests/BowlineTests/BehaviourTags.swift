@@ -164,6 +164,7 @@ extension Tag {
     @Tag static var TL11: Self
     @Tag static var TL12: Self
     @Tag static var TL13: Self
+    @Tag static var TL14: Self
     @Tag static var TO1: Self
     @Tag static var TO2: Self
     @Tag static var TO3: Self

@@ -16,6 +16,7 @@ struct BowlineClient: BenchmarkClient {
             if let authority = work.authority {
                 $0.tls.trustRoots = .pem(try String(contentsOfFile: authority, encoding: .utf8))
             }
+            if work.isClassical { $0.tls.keyExchange = .classical }
             $0.http2.negotiation = work.isHTTP2 ? .automatic : .http1Only
             // The defaults, except for the limits of the pool: as many connections as requests in flight.
             let connections = work.mode == .requests ? work.inFlight + work.idle : work.count

@@ -19,6 +19,8 @@ public struct Work: Sendable {
     public var sent: Int?
     public var isCompressed = false
     public var isHTTP2 = false
+    /// Whether the client offers only the key exchange of elliptic curves, if it can be told to.
+    public var isClassical = false
     /// The number of connections that are opened before the requests.
     public var idle = 0
     /// Whether the workers run on an event loop of the client, if the client offers that.
@@ -35,6 +37,7 @@ public struct Work: Sendable {
             switch option {
             case "--gzip": isCompressed = true
             case "--h2": isHTTP2 = true
+            case "--classical": isClassical = true
             case "--event-loop-executor": isOnEventLoop = true
             default:
                 guard !words.isEmpty else { throw Misuse() }
@@ -68,7 +71,7 @@ public struct Misuse: Error, CustomStringConvertible {
 
     public var description: String {
         """
-        usage: DRIVER requests URL -c C -n N --warmup W [--ca FILE] [--expect BYTES] [--send BYTES] [--gzip] [--h2] \
+        usage: DRIVER requests URL -c C -n N --warmup W [--ca FILE] [--expect BYTES] [--send BYTES] [--gzip] [--h2] [--classical] \
         [--event-loop-executor] [--idle K]
                DRIVER idle|drain URL -n K [--ca FILE] [--expect BYTES]
         """

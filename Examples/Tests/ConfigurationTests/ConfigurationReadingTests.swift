@@ -113,12 +113,14 @@ struct ConfigurationReadingTests {
         try configuration.apply(
             reader([
                 "tls.verification": "withoutHostName", "tls.minimumVersion": "tls13",
+                "tls.keyExchange": "classical",
                 "tls.identity.certificatePEM": "C", "tls.identity.keyPEM": "K", "tls.trustRoots.file": "roots.pem",
                 "tls.identity.passphrase": "P", "tls.renegotiation": "once", "tls.additionalRoots.pem": "A",
                 "tls.pins": ConfigValue(.stringArray(["sha256/p", "q"]), isSecret: false), "tls.reloadsIdentity": false,
             ]))
         #expect(configuration.tls.verification == .withoutHostName)
         #expect(configuration.tls.minimumVersion == .tls13)
+        #expect(configuration.tls.keyExchange == .classical)
         #expect(configuration.tls.identity == .pem(certificate: "C", key: "K", passphrase: "P"))
         #expect(configuration.tls.renegotiation == .once)
         #expect(configuration.tls.trustRoots == .file("roots.pem"))

@@ -36,7 +36,7 @@ class Driver:
 
     def run(self, work, server, core, count, environment=None, warmup=None):
         warmup = max(work.in_flight, count // 20) if warmup is None else warmup
-        words = ["requests", work.url(server), "-n", str(count), "--warmup", str(warmup), *work.options(server), *self.extra]
+        words = ["requests", work.url(server), "-n", str(count), "--warmup", str(warmup), *work.options(server), *self._own(work)]
         run = tool.run(self.binary, words, 120, prefix=["taskset", "-c", str(core)], environment=environment)
         said = self._said(run)
         if run.status != 0 or said["failed"] or said["requests"] != count:
@@ -50,6 +50,10 @@ class Driver:
         if said.get("allocations") is not None:
             figures["allocations"] = said["allocations"]
         return figures
+
+    def _own(self, work):
+        """The options of this driver that others do not know."""
+        return [*self.extra, *(["--classical"] if work.classical and self in OURS.values() else [])]
 
     def _said(self, run):
         try:
@@ -135,7 +139,7 @@ OURS = {
 PEER_CLIENTS = {
     "hyper": Driver("hyper", PEERS / "hyper"),
     "Go": Driver("Go net/http", PEERS / "go", counts_allocations=False),
-    "AsyncHTTPClient": Driver("AsyncHTTPClient", RELEASE / "AsyncHTTPClientDriver"),
+    "AsyncHTTPClient": Driver("AsyncHTTPClient", RELEASE / "AsyncHTTPClientDriver", does=lambda work: not work.classical),
     "libcurl": Driver("libcurl", PEERS / "curl"),
     # This client trusts only the system's certificate authorities.
     "URLSession": Driver("URLSession", RELEASE / "URLSessionDriver", does=lambda work: not work.tls),

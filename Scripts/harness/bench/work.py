@@ -16,6 +16,8 @@ class Work:
     resumes: bool = True
     sent: int = None
     gzip: bool = False
+    # Whether Bowline offers only the key exchange of elliptic curves, as hyper's version of rustls does.
+    classical: bool = False
     # A first guess of the requests per second of a fast client. A short first run then decides how many requests are sent.
     guess: int = 50_000
     # Upper limits of ratios: (client, metric, peer): limit.
@@ -58,6 +60,7 @@ WORKS = [
     Work("churn", "/closing/1k", 16, 1024, guess=8000),
     Work("churn-tls-resumed", "/closing/1k", 16, 1024, tls=True, guess=700),
     Work("churn-tls-full", "/closing/1k", 16, 1024, tls=True, resumes=False, guess=500),
+    Work("churn-tls-classical", "/closing/1k", 16, 1024, tls=True, resumes=False, classical=True, guess=500),
 ]
 
 # Memory per idle connection: plain, over TLS.

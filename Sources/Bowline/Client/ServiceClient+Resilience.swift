@@ -40,7 +40,8 @@ extension ServiceClient {
         }
 
         /// Closes a circuit breaker, and opens the rate gate if the service has closed it (`Retry-After`). Earlier results
-        /// of attempts are forgotten.
+        /// of attempts are forgotten, and the rate gate's bucket is full. Attempts that wait for the rate gate look at it
+        /// again at once, and go at its rate.
         ///
         /// - Parameters:
         ///   - origin: An absolute URL. Its path is ignored.

@@ -30,9 +30,10 @@ package final class CallExecutor: RequestHandler {
             request, policies: plan.policies, deadline: context.deadline, attempt: context.attempt)
         let moment = Moment(plan: plan, call: context.call)
         var outcome = Self.notBegun
-        /// A retry's way through the gates; nil: the next attempt is no retry, or there are no gates.
+        /// The way of a retry or a second sending through the gates; nil: the next attempt begins a hop, or there are no
+        /// gates.
         var admission: AttemptGate.Held?
-        /// When the budget granted a retry of which nothing was sent yet; nil: there is no such retry.
+        /// When the budget granted a retry or a second sending of which nothing was sent yet; nil: there is none.
         var granted: MonotonicInstant?
         var step = call.begin()
         while true {
@@ -53,8 +54,8 @@ package final class CallExecutor: RequestHandler {
                 if !outcome.isRefusal { granted = nil }
                 step = call.attemptEnded(number, &outcome, moment)
             case .renewCredentials(let renewal):
-                let isRenewed = try await renewCredentials(renewal, &outcome, call.request, context)
-                step = isRenewed ? call.renewed(after: outcome) : call.notRenewed(&outcome, moment)
+                let isRenewed = try await renewCredentials(renewal, &outcome, &granted, call.request, context)
+                step = isRenewed ? call.renewed() : call.notRenewed(&outcome, moment)
             case .abandonBody:
                 call.request.body.abandon()
                 step = call.bodyAbandoned(&outcome, moment)
@@ -67,8 +68,8 @@ package final class CallExecutor: RequestHandler {
             case .wait(let instant):
                 let isDue = try await waitForRetry(until: instant, &outcome, &granted, call.request, context)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
-            case .admitRetry:
-                admission = await admit(call.request, context, attempt: call.attempt(after: outcome))
+            case .admit:
+                admission = await admit(call.request, context, attempt: call.attempt(after: outcome), &outcome)
                 if admission?.isDrained ?? false {
                     admission = nil
                     refund(&granted, call.request)
@@ -127,8 +128,8 @@ package final class CallExecutor: RequestHandler {
     ///
     /// - Returns: whether the request is sent again. If not, the machine goes on with `outcome`.
     private func renewCredentials(
-        _ renewal: RenewalChance, _ outcome: inout AttemptOutcome, _ request: ServiceRequest,
-        _ context: RequestContext
+        _ renewal: RenewalChance, _ outcome: inout AttemptOutcome, _ granted: inout MonotonicInstant?,
+        _ request: ServiceRequest, _ context: RequestContext
     ) async throws -> Bool {
         guard case .answered(var refusal, _) = outcome, let credentials = plan.credentials else { return false }
         var ownRenewal = CredentialRenewal.notRenewed
@@ -156,6 +157,7 @@ package final class CallExecutor: RequestHandler {
                 request, refusal, context, of: plan.policies.retry.maximumAttempts, now: now)
             return false
         }
+        granted = now
         return true
     }
 
@@ -205,10 +207,7 @@ package final class CallExecutor: RequestHandler {
         until instant: MonotonicInstant, _ outcome: inout AttemptOutcome, _ granted: inout MonotonicInstant?,
         _ request: ServiceRequest, _ context: RequestContext
     ) async throws -> Bool {
-        if case .answered(var response, let renewal) = outcome, !response.body.isInMemory {
-            response.body = await response.body.withoutConnection(before: context.deadline, clock: plan.clock)
-            outcome = .answered(response, renewal)
-        }
+        await releaseConnection(of: &outcome, context)
         do {
             try Task.checkCancellation()
             if try await sleepUntilDue(instant, context) {
@@ -224,11 +223,20 @@ package final class CallExecutor: RequestHandler {
         }
     }
 
-    /// Leads a retry through the gates. nil: there are none.
+    /// Reads or discards the body of the last response, so that it holds no connection.
+    private func releaseConnection(of outcome: inout AttemptOutcome, _ context: RequestContext) async {
+        guard case .answered(var response, let renewal) = outcome, !response.body.isInMemory else { return }
+        response.body = await response.body.withoutConnection(before: context.deadline, clock: plan.clock)
+        outcome = .answered(response, renewal)
+    }
+
+    /// Leads a retry or a second sending through the gates. nil: there are none. While it waits there, the last response
+    /// holds no connection.
     private func admit(
-        _ request: ServiceRequest, _ context: RequestContext, attempt: Int
+        _ request: ServiceRequest, _ context: RequestContext, attempt: Int, _ outcome: inout AttemptOutcome
     ) async -> AttemptGate.Held? {
         guard plan.gates != nil else { return nil }
+        await releaseConnection(of: &outcome, context)
         var context = context
         context.attempt = attempt
         return await attempts.admit(request, context)

@@ -10,23 +10,23 @@ internal import BowlineCore
 /// |---|---|---|---|
 /// | ready | begin | startAttempt | attempting |
 /// | attempting | attemptEnded | renewCredentials | renewing |
-/// | attempting | attemptEnded | startAttempt | attempting |
+/// | attempting | attemptEnded | admit | admitting |
 /// | attempting | attemptEnded | abandonBody | abandoning |
 /// | attempting | attemptEnded | confirmVerdict | confirming |
 /// | attempting | attemptEnded | reportRetrySuccess | reporting |
 /// | attempting | attemptEnded | follow | following |
 /// | attempting | attemptEnded | refuse | ended |
 /// | attempting | attemptEnded | finish | ended |
-/// | renewing | renewed | startAttempt | attempting |
+/// | renewing | renewed | admit | admitting |
 /// | renewing | notRenewed | confirmVerdict, reportRetrySuccess, finish | as above |
 /// | abandoning | bodyAbandoned | confirmVerdict, reportRetrySuccess, finish | as above |
 /// | confirming | verdictConfirmed | wait | waiting |
 /// | confirming | verdictConfirmed | follow, refuse, finish | as above |
 /// | reporting | successReported | follow, refuse, finish | as above |
-/// | waiting | waitEnded | admitRetry | admitting |
+/// | waiting | waitEnded | admit | admitting |
 /// | waiting | waitEnded | follow, refuse, finish | as above |
 /// | admitting | admitted | startAttempt | attempting |
-/// | admitting | drained | follow, refuse, finish | as above |
+/// | admitting | drained | abandonBody, confirmVerdict, reportRetrySuccess, follow, refuse, finish | as above |
 /// | following | hopBegan | startAttempt | attempting |
 ///
 /// The machine numbers the attempts of a call from 1. An attempt with its hedges is one attempt here, with one outcome:
@@ -39,7 +39,7 @@ struct CallStateMachine: ~Copyable {
         /// Discards the last response, if there is one, and sends ``CallStateMachine/request`` as the attempt with this
         /// number.
         case startAttempt(Int)
-        /// Gets other credentials, if there are any. Answer: ``renewed(after:)`` or ``notRenewed(_:_:)``.
+        /// Gets other credentials, if there are any. Answer: ``renewed()`` or ``notRenewed(_:_:)``.
         case renewCredentials(RenewalChance)
         /// Abandons the request's body, because no attempt sends it again. Answer: ``bodyAbandoned(_:_:)``.
         case abandonBody
@@ -50,9 +50,9 @@ struct CallStateMachine: ~Copyable {
         case reportRetrySuccess
         /// Waits. During the wait, the last response holds no connection. Answer: ``waitEnded(isDue:_:_:)``.
         case wait(until: MonotonicInstant)
-        /// Leads the retry through the gates. While it waits there, the last response is kept. Answer:
-        /// ``admitted(after:)`` or ``drained(_:_:)``.
-        case admitRetry
+        /// Leads the next sending of the hop's request through the gates. While it waits there, the last response is kept.
+        /// Answer: ``admitted(after:)`` or ``drained(_:_:)``.
+        case admit
         /// Discards the last response and begins the hop after a redirect from this origin. Answer: ``hopBegan()``.
         indirect case follow(from: Origin)
         /// Discards the last response and fails the call: its redirect must not be followed.
@@ -68,6 +68,15 @@ struct CallStateMachine: ~Copyable {
     /// The questions after an attempt, from the inside out.
     private enum Question: Comparable {
         case credentials, expectation, retry, redirect
+    }
+
+    /// Why the hop's request is sent once more.
+    private enum Repetition {
+        /// With other credentials, after a 401.
+        case renewal
+        /// Without `Expect`, after a 417.
+        case withoutExpectation
+        case retry
     }
 
     private(set) var state = State.ready
@@ -87,6 +96,8 @@ struct CallStateMachine: ~Copyable {
     /// The furthest progress of all attempts of this hop. The service may have acted on an earlier attempt, even if the
     /// last attempt was never sent.
     private var furthest = RequestProgress.neverSent
+    /// What the gates are asked for in the state `admitting`.
+    private var repetition = Repetition.retry
     /// Whether the request was sent once more since the last retry: after a 401 (renewed), or after a 417 (without
     /// `Expect`).
     private var isRenewed = false
@@ -131,10 +142,7 @@ struct CallStateMachine: ~Copyable {
     }
 
     /// There are other credentials.
-    mutating func renewed(after refusal: AttemptOutcome) -> Step {
-        isRenewed = true
-        return startAttempt(after: refusal)
-    }
+    mutating func renewed() -> Step { admit(.renewal) }
 
     /// There are no other credentials, and `outcome` is the 401. Or fetching them failed, and `outcome` is that
     /// failure.
@@ -171,22 +179,33 @@ struct CallStateMachine: ~Copyable {
     mutating func waitEnded(
         isDue: Bool, _ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances
     ) -> Step {
-        guard isDue else { return endWithoutRetry(&outcome, circumstances) }
-        state = .admitting
-        return .admitRetry
+        return isDue ? admit(.retry) : endWithoutRetry(&outcome, circumstances)
     }
 
-    /// The gates have decided about the retry: it goes, or it is refused. A refusal is the retry's own outcome.
+    /// The gates have decided about the next sending: it goes, or it is refused. A refusal is its own outcome.
     mutating func admitted(after outcome: AttemptOutcome) -> Step {
-        retries += 1
-        isRenewed = false
-        isWithoutExpectation = false
+        switch repetition {
+        case .renewal: isRenewed = true
+        case .withoutExpectation:
+            isWithoutExpectation = true
+            // The next sending has new credentials, which may be refused too.
+            isRenewed = false
+        case .retry:
+            retries += 1
+            isRenewed = false
+            isWithoutExpectation = false
+        }
         return startAttempt(after: outcome)
     }
 
-    /// The client has begun to shut down while the retry waited for a gate.
+    /// The client has begun to shut down while the next sending waited for a gate. The machine goes on with the last
+    /// outcome, as if there were no other credentials, no sending without `Expect`, or no retry.
     mutating func drained(_ outcome: inout AttemptOutcome, _ circumstances: some CallCircumstances) -> Step {
-        endWithoutRetry(&outcome, circumstances)
+        switch repetition {
+        case .renewal: notRenewed(&outcome, circumstances)
+        case .withoutExpectation: abandonBody()
+        case .retry: endWithoutRetry(&outcome, circumstances)
+        }
     }
 
     /// The number of the attempt after one with this outcome, as users see it.
@@ -235,13 +254,20 @@ struct CallStateMachine: ~Copyable {
             ExpectationPolicy.isRefused(by: response, hopRequest)
         else { return nil }
         guard ExpectationPolicy.mayRepeat(hopRequest, after: response), !circumstances.isDraining else {
-            state = .abandoning
-            return .abandonBody
+            return abandonBody()
         }
-        isWithoutExpectation = true
-        // The next sending has new credentials, which may be refused too.
-        isRenewed = false
-        return startAttempt(after: outcome)
+        return admit(.withoutExpectation)
+    }
+
+    private mutating func abandonBody() -> Step {
+        state = .abandoning
+        return .abandonBody
+    }
+
+    private mutating func admit(_ repetition: Repetition) -> Step {
+        self.repetition = repetition
+        state = .admitting
+        return .admit
     }
 
     /// Asks the retry policy about an outcome. After a failure, the step is `confirmVerdict`. After a response that is

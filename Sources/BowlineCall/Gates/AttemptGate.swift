@@ -110,8 +110,8 @@ final class AttemptGate: Sendable {
             case .admitted(let pass): return .go(pass)
             case .refused(let refusal): return .ended(refused(refusal, since: began, request, context))
             case .abandoned: return .ended(abandoned(context))
-            case .sleeps(let instant):
-                step = await wait(GateTurn(), until: instant, isQueued: false, &visit, context)
+            case .sleeps(let turn, let instant):
+                step = await wait(turn, until: instant, isQueued: false, &visit, context)
             case .queued(let turn, let instant):
                 step = await wait(turn, until: instant, isQueued: true, &visit, context)
             }

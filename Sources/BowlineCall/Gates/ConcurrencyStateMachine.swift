@@ -87,17 +87,18 @@ struct ConcurrencyStateMachine: ~Copyable {
     ///
     /// - Parameters:
     ///   - deadline: When the attempt must have ended; nil: no limit.
+    ///   - waited: How long the attempt has waited here before.
     ///   - options: The options of this attempt.
     mutating func enter(
         _ ticket: Ticket, priority: RequestPriority, at now: MonotonicInstant, deadline: MonotonicInstant?,
-        _ options: ConcurrencyOptions
+        waited: Duration = .zero, _ options: ConcurrencyOptions
     ) -> ConcurrencyEntry {
         use(options.limit)
         if queue.isEmpty, inFlight < limit {
             inFlight += 1
             return ConcurrencyEntry(decision: .admitted)
         }
-        let (until, reason) = endOfWait(at: now, deadline: deadline, options)
+        let (until, reason) = endOfWait(at: now, deadline: deadline, options.maximumWait - waited)
         guard until > now, !isHopeless(priority, at: now, until: until) else { return refused(reason, at: now) }
         guard options.maximumWaiting > 0 else { return refused(.queueFull, at: now) }
         if priority == .sheddable, waiting >= options.maximumWaiting - waiting { return refused(.shed, at: now) }
@@ -162,9 +163,9 @@ struct ConcurrencyStateMachine: ~Copyable {
 
     /// When the attempt stops waiting, and why it is refused then.
     private func endOfWait(
-        at now: MonotonicInstant, deadline: MonotonicInstant?, _ options: ConcurrencyOptions
+        at now: MonotonicInstant, deadline: MonotonicInstant?, _ maximumWait: Duration
     ) -> (MonotonicInstant, GateRefusal.Reason) {
-        let until = now.advanced(by: options.maximumWait)
+        let until = now.advanced(by: maximumWait)
         guard let latest = deadline?.advanced(by: .zero - expected.most), latest < until else {
             return (until, .waitTooLong)
         }

@@ -7,8 +7,11 @@ struct GateVisit: Sendable {
     let deadline: MonotonicInstant?
     /// The attempt waits for the rate gate at most until this instant.
     var rateWaitEnds = MonotonicInstant.distantFuture
-    /// The attempt's number in the queue it waits in.
+    /// The attempt's number in the queue it waits in, or among those that sleep.
     var ticket: UInt64 = 0
+    /// When the attempt entered the queue, and how long it waited for the limit of concurrency before that.
+    var queued = MonotonicInstant.distantFuture
+    var waited = Duration.zero
     /// The gate for which the attempt waits.
     var gate = ServiceGate.rate
     /// The reason of the refusal if the wait reaches its limit.
@@ -25,15 +28,15 @@ enum GateStep: Sendable {
     case refused(GateRefusal)
     /// The visit has ended: the call was cancelled, or a shutdown's deadline ended it.
     case abandoned
-    /// The attempt waits for this instant. Continue with ``ScopeGates/woke(_:at:_:_:)``.
-    case sleeps(until: MonotonicInstant)
+    /// The attempt waits for this instant, or for the signal. Continue with ``ScopeGates/woke(_:_:at:_:_:)``.
+    case sleeps(GateTurn, until: MonotonicInstant)
     /// The attempt waits in a queue, at most until this instant. Continue with
     /// ``ScopeGates/turnEnded(_:_:at:_:_:)``.
     case queued(GateTurn, until: MonotonicInstant)
 }
 
-/// A signal for an attempt that waits in a queue: ended when ``ScopeGates`` has settled the attempt. A lock guards what
-/// was decided.
+/// A signal for an attempt that waits: ended when ``ScopeGates`` has settled an attempt in a queue, or when the program
+/// has opened the gate by hand. A lock guards what was decided.
 typealias GateTurn = SharedWork<Void>
 
 /// An admission by all gates. Give it back with the attempt's report.

@@ -18,6 +18,8 @@ struct RateReservation: Equatable, Sendable {
     fileprivate let waitEnds: MonotonicInstant
     /// The attempt's token; nil: there is no rate, the gate was only closed.
     fileprivate let token: TokenSchedule.Token?
+    /// How often the gate had been opened by hand. Turns from before the last time count no longer.
+    fileprivate let era: UInt32
 }
 
 /// The knobs of the rate gate for one attempt.
@@ -105,6 +107,7 @@ struct RateStateMachine {
     /// The place in the spread of the next attempt that waits, from 0 up to 1.
     private var place = 0.0
     private var quota: Quota?
+    private var era: UInt32 = 0
 
     func state(at now: MonotonicInstant) -> State {
         if isClosed(at: now) { return .closed }
@@ -141,7 +144,7 @@ struct RateStateMachine {
     mutating func woke(
         _ reservation: RateReservation, at now: MonotonicInstant, deadline: MonotonicInstant?, _ rule: RateRule
     ) -> RateDecision {
-        if isClosed(at: now) {
+        if isClosed(at: now) || reservation.era != era {
             withdrawn(reservation, at: now)
             return decide(at: now, waitEnds: reservation.waitEnds, deadline: deadline, rule)
         }
@@ -154,7 +157,7 @@ struct RateStateMachine {
 
     /// An attempt that has a turn is not sent: its token returns.
     mutating func withdrawn(_ reservation: RateReservation, at now: MonotonicInstant) {
-        if let token = reservation.token { schedule.giveBack(token, at: now) }
+        if let token = reservation.token, reservation.era == era { schedule.giveBack(token, at: now) }
     }
 
     /// A response has arrived.
@@ -173,9 +176,11 @@ struct RateStateMachine {
         }
     }
 
-    /// The gate opens, by hand.
+    /// The gate opens, by hand, with a full bucket. Attempts that wait get new turns when they look at the gate again.
     mutating func reset() {
+        let era = era &+ 1
         self = RateStateMachine()
+        self.era = era
     }
 
     // MARK: Decisions
@@ -208,7 +213,7 @@ struct RateStateMachine {
             if pace == nil { due = afterPause(due, at: now, waitEnds: waitEnds, deadline: deadline) }
         }
         let token = pace.map { schedule.take(at: now, opening: closedUntil, $0) }
-        let reservation = RateReservation(due: due, waitEnds: waitEnds, token: token)
+        let reservation = RateReservation(due: due, waitEnds: waitEnds, token: token, era: era)
         return due > now ? .wait(until: due, reservation) : .go(reservation)
     }
 

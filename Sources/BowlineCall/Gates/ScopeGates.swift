@@ -29,6 +29,8 @@ final class ScopeGates: @unchecked Sendable {
     @exclusivity(unchecked) private var breaker = BreakerStateMachine()
     /// The signals of the attempts in queues.
     @exclusivity(unchecked) private var turns: [UInt64: GateTurn] = [:]
+    /// The signals of the attempts that sleep until their turns at the rate gate.
+    @exclusivity(unchecked) private var sleepers: [UInt64: GateTurn] = [:]
     /// What was decided about attempts in queues that have not continued yet.
     @exclusivity(unchecked) private var decisions: [UInt64: Decision] = [:]
     @exclusivity(unchecked) private var lastTicket: UInt64 = 0
@@ -64,6 +66,7 @@ final class ScopeGates: @unchecked Sendable {
         _ visit: inout GateVisit, _ end: GateWaitEnd, at now: MonotonicInstant, _ settings: GateSettings,
         _ effects: inout GateEffects
     ) -> GateStep {
+        sleepers[visit.ticket] = nil
         if end != .due { return endVisit(&visit, end, at: now, settings, &effects) }
         return goOn(&visit, at: now, settings, &effects)
     }
@@ -87,6 +90,8 @@ final class ScopeGates: @unchecked Sendable {
                 return passBreaker(&visit, hasSlot: true, at: now, settings, &effects)
             }
             leaveConcurrency(.ignored, at: now, &effects)
+            // The attempt queues again after the pause, for the rest of its wait.
+            visit.waited += visit.queued.duration(to: now)
             return goOn(&visit, at: now, settings, &effects)
         case .token(.go(let token)):
             visit.token = token
@@ -143,15 +148,20 @@ final class ScopeGates: @unchecked Sendable {
         return breaker.isolate(at: now)
     }
 
-    func reset(at now: MonotonicInstant) -> BreakerTransition? {
+    /// The attempts that sleep look at the gates again at once.
+    func reset(at now: MonotonicInstant, _ effects: inout GateEffects) {
         rate.reset()
-        return breaker.reset(at: now)
+        if let transition = breaker.reset(at: now) { effects.add { $0.transition = transition } }
+        // In the order in which they came.
+        for (_, turn) in sleepers.sorted(by: { $0.key < $1.key }) { effects.add { $0.turns.append(turn) } }
+        sleepers = [:]
     }
 
     // MARK: State
 
-    /// Whether attempts wait or are in flight, or the program has isolated the scope. Such a scope is not forgotten.
-    var isInUse: Bool { present > 0 || breaker.state == .isolated }
+    /// Whether attempts wait or are in flight, the store has been asked, or the program has isolated the scope. Such a
+    /// scope is not forgotten.
+    var isInUse: Bool { present > 0 || supply.isQuestionOpen || breaker.state == .isolated }
 
     /// Whether the scope has state that protects the service: an open breaker, or a closed rate gate.
     func isGuarding(at now: MonotonicInstant) -> Bool {
@@ -202,7 +212,10 @@ extension ScopeGates {
         case .wait(let instant, let reservation):
             visit.reservation = reservation
             visit.gate = .rate
-            return .sleeps(until: instant)
+            giveTicket(&visit)
+            let turn = GateTurn()
+            sleepers[visit.ticket] = turn
+            return .sleeps(turn, until: instant)
         case .refuse(let reason, let retryAfter):
             return refuse(&visit, .rate, reason, retryAfter: retryAfter, at: now, settings, &effects)
         }
@@ -223,7 +236,7 @@ extension ScopeGates {
             visit.token = token
             return enterQueue(&visit, at: now, settings, &effects)
         case .waits(let instant, let reason):
-            return queued(&visit, .rate, until: instant, thenRefused: reason)
+            return queued(&visit, .rate, at: now, until: instant, thenRefused: reason)
         case .refused(let reason, let retryAfter):
             return refuse(&visit, .rate, reason, retryAfter: retryAfter, at: now, settings, &effects)
         }
@@ -241,12 +254,12 @@ extension ScopeGates {
             hasConcurrency = true
         }
         let entry = concurrency.enter(
-            visit.ticket, priority: visit.priority, at: now, deadline: visit.deadline, options)
+            visit.ticket, priority: visit.priority, at: now, deadline: visit.deadline, waited: visit.waited, options)
         if let displaced = entry.displaced { decide(.displaced, about: displaced, &effects) }
         switch entry.decision {
         case .admitted: return passBreaker(&visit, hasSlot: true, at: now, settings, &effects)
         case .waits(let instant, let reason):
-            return queued(&visit, .concurrency, until: instant, thenRefused: reason)
+            return queued(&visit, .concurrency, at: now, until: instant, thenRefused: reason)
         case .refused(let reason, let retryAfter):
             return refuse(&visit, .concurrency, reason, retryAfter: retryAfter, at: now, settings, &effects)
         }
@@ -322,10 +335,11 @@ extension ScopeGates {
     }
 
     private func queued(
-        _ visit: inout GateVisit, _ gate: ServiceGate, until instant: MonotonicInstant,
+        _ visit: inout GateVisit, _ gate: ServiceGate, at now: MonotonicInstant, until instant: MonotonicInstant,
         thenRefused reason: GateRefusal.Reason
     ) -> GateStep {
         visit.gate = gate
+        visit.queued = now
         visit.thenRefused = reason
         let turn = GateTurn()
         turns[visit.ticket] = turn

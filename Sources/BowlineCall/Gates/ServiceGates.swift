@@ -95,11 +95,15 @@ package final class ServiceGates: Sendable {
         report(transition, of: scope, at: now, observers)
     }
 
-    /// Closes the breaker of a scope, and opens its rate gate.
+    /// Closes the breaker of a scope, and opens its rate gate: its bucket is full, and attempts that wait for their turns
+    /// get new ones.
     package func reset(_ scope: PolicyScope, _ observers: CallObservers) {
         let now = self.now
-        let transition = table(of: scope).pointee.withLock { $0[scope]?.reset(at: now) }
-        report(transition, of: scope, at: now, observers)
+        var effects = GateEffects()
+        table(of: scope).pointee.withLock { $0[scope]?.reset(at: now, &effects) }
+        guard let content = effects.content else { return }
+        report(content.transition, of: scope, at: now, observers)
+        for turn in content.turns { turn.end(.success(())) }
     }
 
     // MARK: State

@@ -76,7 +76,7 @@ struct TokenSchedule {
         let regular = regularSlot(at: now, opening, pace)
         full = scaled(at: now, to: pace)
         self.pace = pace
-        if !freed.isEmpty { dropFreed(before: oldestFreed(at: now, opening, pace)) }
+        if !freed.isEmpty { freed.removeFirst(firstUsable(at: now, opening, pace)) }
         if let slot = freedSlot(before: regular, at: now, opening, pace) {
             freed.removeFirst()
             return Token(slot: MonotonicInstant(nanoseconds: slot), end: nil, interval: pace.interval)
@@ -98,12 +98,10 @@ struct TokenSchedule {
             lastSlot = lastSlot.saturatingPlus(-pace.interval)
             return
         }
-        let slot = max(token.slot.nanoseconds, now.nanoseconds)
-        let place = freed.firstIndex { $0 > slot } ?? freed.endIndex
-        // Tokens that have arrived must not be more than the bucket holds.
-        let isLost = slot == now.nanoseconds && place >= pace.burst
-        guard !isLost, freed.count < Self.maximumFreed else { return }
-        freed.insert(slot, at: place)
+        guard freed.count < Self.maximumFreed else { return }
+        // A slot that has passed counts as one that has just passed: the token was not lost, it was taken.
+        let slot = max(token.slot.nanoseconds, now.nanoseconds.saturatingPlus(-1))
+        freed.insert(slot, at: freed.firstIndex { $0 > slot } ?? freed.endIndex)
     }
 
     /// The slot of the next token that was never taken. It may have passed.
@@ -117,20 +115,21 @@ struct TokenSchedule {
         before regular: Int64, at now: Int64, _ opening: MonotonicInstant?, _ pace: Pace
     ) -> Int64? {
         guard regular > now, !freed.isEmpty else { return nil }
-        let oldest = oldestFreed(at: now, opening, pace)
-        guard let first = freed.first(where: { $0 >= oldest }) else { return nil }
-        let slot = max(first, now)
+        let index = firstUsable(at: now, opening, pace)
+        guard index < freed.endIndex else { return nil }
+        let slot = max(freed[index], now)
         return slot < regular ? slot : nil
     }
 
-    /// Slots before this time are lost: the bucket has overflowed since then, or the gate was closed.
-    private func oldestFreed(at now: Int64, _ opening: MonotonicInstant?, _ pace: Pace) -> Int64 {
-        let overflow = now.saturatingPlus(-pace.interval.saturatingMultiplied(by: Int64(pace.burst)))
-        return max(overflow.saturatingPlus(1), opening?.nanoseconds ?? .min)
-    }
-
-    private mutating func dropFreed(before oldest: Int64) {
-        freed.removeFirst(freed.prefix { $0 < oldest }.count)
+    /// The index of the first slot that was given back and is not lost. Slots before the opening are lost, and slots that
+    /// the bucket has no room for. While later tokens are reserved, one of them arrives in each interval and is used at
+    /// once. So the bucket has room for one passed slot less than its burst: with one more, the next reserved token would
+    /// be too many.
+    private func firstUsable(at now: Int64, _ opening: MonotonicInstant?, _ pace: Pace) -> Int {
+        let oldest = opening?.nanoseconds ?? .min
+        let first = freed.firstIndex { $0 >= oldest } ?? freed.endIndex
+        let passed = freed[first...].prefix { $0 < now }.count
+        return first + max(0, passed - (pace.burst - 1))
     }
 
     /// Adds the tokens that were given back to the bucket. Tokens beyond its burst are lost, as in any bucket.

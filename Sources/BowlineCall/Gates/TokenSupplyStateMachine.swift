@@ -143,6 +143,9 @@ struct TokenSupplyStateMachine {
     /// Whether the local bucket is in use.
     var isStoreAway: Bool { state == .away || state == .probing }
 
+    /// Whether the store has been asked and has not answered.
+    var isQuestionOpen: Bool { state == .asking || state == .probing }
+
     /// How many attempts wait.
     var waiting: Int { queue.count }
 
@@ -178,7 +181,7 @@ struct TokenSupplyStateMachine {
     mutating func storeAnswered(
         _ number: UInt64, _ grant: RateLimitGrant, at now: MonotonicInstant, _ limit: RateLimit
     ) -> Effects {
-        guard number == question, state == .asking || state == .probing else { return Effects() }
+        guard number == question, isQuestionOpen else { return Effects() }
         failures = 0
         dropOldStock(at: now)
         let granted = max(0, min(grant.count, asked))
@@ -202,7 +205,7 @@ struct TokenSupplyStateMachine {
 
     /// The store has failed, or has not answered in time.
     mutating func storeFailed(_ number: UInt64, at now: MonotonicInstant, _ limit: RateLimit) -> Effects {
-        guard number == question, state == .asking || state == .probing else { return Effects() }
+        guard number == question, isQuestionOpen else { return Effects() }
         if state == .asking { beginShare(at: now, limit) }
         state = .away
         let pause = Self.firstPauseAfterFailure * (1 << min(failures, 5))

@@ -45,6 +45,16 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
         case tls13
     }
 
+    /// The methods that the client offers to agree on the key of a connection.
+    public enum KeyExchange: Sendable, Hashable {
+        /// X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem), then the curves of `.classical`. The peer chooses. X25519MLKEM768
+        /// protects recorded connections against later quantum computers. This is the default.
+        case hybrid
+        /// The elliptic curves X25519, P-256, P-384 and P-521. For networks that drop a first message in two packets, and
+        /// for programs whose CPU goes into handshakes.
+        case classical
+    }
+
     /// Whether a peer may ask for a second handshake on a connection.
     ///
     /// Only for TLS 1.2 over HTTP/1.1: TLS 1.3 has no renegotiation. Over HTTP/2 the connection always ends if the peer
@@ -111,6 +121,9 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
     public var verification: Verification = .full
     /// The oldest TLS version accepted. Default TLS 1.2.
     public var minimumVersion: Version = .tls12
+    /// The methods that the client offers to agree on the key of a connection. Default `.hybrid`. With TLS 1.2 keys are
+    /// always agreed on by elliptic curves.
+    public var keyExchange: KeyExchange = .hybrid
     /// The host name to send (SNI, RFC 6066 §3) and to compare with the certificate; nil: the URL's host. For tests and
     /// unusual deployments. It replaces the URL's host even if that is an address, but must not be an address itself.
     /// Only ASCII letters, digits, `-`, `_` and `.`. Default nil.
@@ -130,6 +143,7 @@ public struct TLSOptions: Sendable, Hashable, ConfigurableOptions {
                 "verification", \.verification,
                 ["full": .full, "withoutHostName": .withoutHostName, "disabled": .disabled]),
             .choice("minimumVersion", \.minimumVersion, ["tls12": .tls12, "tls13": .tls13]),
+            .choice("keyExchange", \.keyExchange, ["hybrid": .hybrid, "classical": .classical]),
             .choice("renegotiation", \.renegotiation, ["never": .never, "once": .once]),
             OptionKnob("reloadsIdentity", .flag(\.reloadsIdentity)),
         ]

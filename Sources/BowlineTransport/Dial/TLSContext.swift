@@ -255,7 +255,8 @@ extension TLSConfiguration {
         certificateVerification = isUnchecked ? .none : .noHostnameVerification
         verifySignatureAlgorithms = Self.acceptedSignatures
         // BoringSSL's curves, and P-521. The key of a TLS 1.2 certificate has to be on one of these curves.
-        curves = [.x25519_MLKEM768, .x25519, .secp256r1, .secp384r1, .secp521r1]
+        curves = [.x25519, .secp256r1, .secp384r1, .secp521r1]
+        if options.keyExchange == .hybrid { curves?.insert(.x25519_MLKEM768, at: 0) }
         renegotiationSupport = options.renegotiation == .once ? .once : .none
         shutdownTimeout = .seconds(1)
         trustRoots = try Self.trustRoots(options.trustRoots)

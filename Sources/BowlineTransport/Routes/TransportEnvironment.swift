@@ -89,6 +89,7 @@ extension TLSOptions {
         options.trustRoots = trustRoots
         options.additionalRoots = additionalRoots
         options.minimumVersion = minimumVersion
+        options.keyExchange = keyExchange
         return options
     }
 }

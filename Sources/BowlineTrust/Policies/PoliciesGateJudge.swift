@@ -48,12 +48,10 @@ struct PoliciesGateJudge: Sendable {
 
     /// The bucket's promise: in each span of time at most the burst, and what the rate gives in this time.
     ///
-    /// An attempt that waits for the limit of concurrency keeps its token, and a store may have tokens of its own. Where
-    /// the service says what is left of its quota (`RateLimit`), the spans are not judged: attempts that have got their
-    /// turns at the slower rate keep them.
+    /// An attempt that waits for the limit of concurrency keeps its token, and a store may have tokens of its own.
     private mutating func judgeRate() {
         guard let rate = plan.resilience.rate, plan.store == nil, plan.resilience.concurrency == nil,
-            plan.hands.isEmpty, !record.arrivals.contains(where: \.hasQuota)
+            plan.hands.isEmpty
         else { return }
         var sent: [Scope: [MonotonicInstant]] = [:]
         for (place, arrival) in record.arrivals.enumerated() {

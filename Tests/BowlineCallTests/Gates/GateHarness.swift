@@ -17,7 +17,8 @@ final class GateHarness: Sendable {
 
     init(
         _ resilience: (inout ResilienceOptions) -> Void, retry: (inout RetryOptions) -> Void = { $0 = .never },
-        redirect: RedirectOptions = .never, metrics: ClientMetrics? = nil, logger: Logger? = nil,
+        redirect: RedirectOptions = .never, authenticator: (any RequestAuthenticator)? = nil,
+        metrics: ClientMetrics? = nil, logger: Logger? = nil,
         sharing other: GateHarness? = nil
     ) {
         let clock = other?.clock ?? TestClock(start: MonotonicInstant(nanoseconds: 1_000_000_000))
@@ -32,6 +33,7 @@ final class GateHarness: Sendable {
             road.retry = RetryOptions()
             retry(&road.retry)
             road.redirect = redirect
+            road.authenticator = authenticator
             road.budgets = budgets
             road.clock = clock
             road.gates = settings
@@ -58,12 +60,16 @@ final class GateHarness: Sendable {
     /// Sends a request.
     func call(
         _ path: String = "/x", host: String = "stub.invalid", method: HTTPRequest.Method = .get,
-        deadline: Duration? = nil, attempt: Int = 1, registry: (any CallRegistry)? = nil,
+        deadline: Duration? = nil, attempt: Int = 1, registry: (any CallRegistry)? = nil, expecting: Bool = false,
         _ options: (inout RequestOptions) -> Void = { _ in }
     ) async throws -> ServiceResponse {
         var own = RequestOptions()
         options(&own)
         var request = ServiceRequest(method: method, path, options: own)
+        if expecting {
+            request.fields[.expect] = "100-continue"
+            request.body = .text("x")
+        }
         request.url = try ServiceURL("http://\(host)\(path)")
         var timeouts = Timeouts()
         // Without the stub's own limits, so that nothing but gates and retries sleeps on the clock.

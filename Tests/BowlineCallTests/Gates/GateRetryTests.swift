@@ -138,6 +138,53 @@ struct GateRetryTests {
         #expect(snapshot.inFlight == 0)
     }
 
+    /// Says after each 401 that it has other credentials.
+    private struct Claiming: RequestAuthenticator {
+        func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {}
+        func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool { true }
+    }
+
+    enum SecondSending: CaseIterable {
+        case otherToken, otherCredentials, withoutExpectation
+    }
+
+    @Test(
+        "A drain that ends a second sending at the gates leaves the call its 401 or 417", .tags(.GA8),
+        arguments: SecondSending.allCases)
+    func drainedSecondSending(kind: SecondSending) async throws {
+        let fetched = Shared(0)
+        let authenticator: (any RequestAuthenticator)? =
+            switch kind {
+            case .otherToken: BearerAuthentication { BearerToken("t\(fetched.change { $0 += 1; return $0 })") }
+            case .otherCredentials: Claiming()
+            case .withoutExpectation: nil
+            }
+        let harness = GateHarness({ $0.rate = Self.rate(0.05, 1, wait: .seconds(60)) }, authenticator: authenticator)
+        let refusal: HTTPResponse.Status = kind == .withoutExpectation ? .expectationFailed : .unauthorized
+        harness.stub.on(.put, "/x") { [clock = harness.clock] _ in
+            // A token that was refused at once would not be fetched again.
+            clock.advance(by: .seconds(2))
+            return .respond(refusal, body: "no")
+        }
+        let origin = try GateHarness.origin()
+        func left() -> Int { harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions()) }
+        let registry = DrainingRegistry()
+        let task = Task {
+            try await harness.call(method: .put, registry: registry, expecting: kind == .withoutExpectation)
+        }
+        try await eventually("the second sending to wait") { try harness.snapshot().waiting == 1 }
+        #expect(left() == (kind == .otherCredentials ? 99 : 100))
+        registry.drain.open()
+        let response = try await task.value
+        #expect(response.status == refusal)
+        #expect(try await response.text() == "no")
+        #expect(response.requestsSent == 1)
+        #expect(left() == 100)
+        #expect(harness.events.texts == ["refused rate draining attempt 2"])
+        #expect(try harness.snapshot().waiting == 0)
+        #expect(try harness.snapshot().inFlight == 0)
+    }
+
     @Test("A retry that a gate refuses for good returns to the budget: nothing of it was sent")
     func refusedForGood() async throws {
         let harness = GateHarness {
@@ -241,6 +288,26 @@ struct GateRetryTests {
         harness.gates.reset(scope, observers)
         let response = try await harness.call()
         #expect(response.status == .ok)
+    }
+
+    @Test("reset wakes the attempts that wait for a pause to end, and they go at the rate", .tags(.BR6))
+    func resetWakes() async throws {
+        let harness = GateHarness { $0.rate = Self.rate(1, 2, wait: .seconds(60)) }
+        harness.stub.on(.get, "/x", always: .respond(.ok))
+        harness.stub.on(.get, "/busy", always: .respond(.serviceUnavailable, fields: [.retryAfter: "30"]))
+        _ = try await harness.call("/busy")
+        var tasks: [Task<ServiceResponse, any Error>] = []
+        for _ in 0..<3 { tasks.append(try await harness.start()) }
+        #expect(try harness.snapshot().waiting == 3)
+        let observers = CallObservers(budgets: harness.budgets, clock: harness.clock)
+        harness.gates.reset(PolicyScope(origin: try GateHarness.origin()), observers)
+        // The burst goes while the clock stands still. One attempt waits for the rate.
+        try await eventually("two of three to go") { try harness.snapshot().admitted == 3 }
+        #expect(harness.time == .zero)
+        #expect(try harness.snapshot().waiting == 1)
+        for task in tasks { #expect(try await harness.finish(task).get().status == .ok) }
+        #expect(harness.time == .seconds(1))
+        #expect(harness.clock.sleeperCount == 0)
     }
 
     @Test("Clients with other knobs share the scope's state", .tags(.GA4))

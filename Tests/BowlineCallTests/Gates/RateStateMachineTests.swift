@@ -73,6 +73,27 @@ struct RateStateMachineTests {
         #expect(Self.text(rate.take(at: Self.at(60), Self.rule), at: 60) == "go")
     }
 
+    @Test(
+        "A turn that was given back is not used so late that more attempts than the burst go at once", .tags(.GA6, .RA1)
+    )
+    func lateUse() {
+        /// When a taker at 1,500 goes, after the turn at 1,000 was given back in time.
+        func next(burst: Int) -> Int64 {
+            let pace = TokenSchedule.Pace(interval: 1000, burst: burst)
+            var schedule = TokenSchedule()
+            let at = { MonotonicInstant(nanoseconds: $0) }
+            let tokens = (0..<burst + 2).map { _ in schedule.take(at: at(0), opening: nil, pace) }
+            #expect(tokens.suffix(2).map(\.slot) == [at(1000), at(2000)])
+            schedule.giveBack(tokens[burst], at: at(500))
+            // In time it would be used as it is.
+            #expect(schedule.next(at: at(500), opening: nil, pace) == at(1000))
+            return schedule.take(at: at(1500), opening: nil, pace).slot.nanoseconds
+        }
+        // With a burst of 1, attempts at 1,500 and 2,000 would be too close.
+        #expect(next(burst: 1) == 3000)
+        #expect(next(burst: 2) == 1500)
+    }
+
     @Test("Attempts that are cancelled one after another leave a full bucket", .tags(.GA6))
     func allWithdrawn() {
         var rate = DrivenRate()
@@ -186,6 +207,18 @@ struct RateStateMachineTests {
         #expect(Self.text(rate.take(at: Self.at(0), deadline: Self.at(9000), Self.sharing), at: 0) == "deadline 30000")
         rate.reset(at: Self.at(0))
         #expect(Self.text(rate.take(at: Self.at(0), Self.sharing), at: 0) == "go")
+    }
+
+    @Test("After a reset an attempt that waits gets a new turn, and its old one does not come back", .tags(.BR6))
+    func turnsBeforeReset() throws {
+        var rate = DrivenRate()
+        let old = (0..<4).map { _ in rate.take(at: Self.at(0), Self.rule) }
+        let (third, fourth) = (try #require(Self.reservation(old[2])), try #require(Self.reservation(old[3])))
+        rate.reset(at: Self.at(0))
+        #expect(Self.text(rate.woke(third, at: Self.at(0), Self.rule), at: 0) == "go")
+        rate.withdrawn(fourth, at: Self.at(0))
+        let decisions = (0..<2).map { _ in Self.text(rate.take(at: Self.at(0), Self.rule), at: 0) }
+        #expect(decisions == ["go", "wait 100"])
     }
 
     // MARK: Quotas

@@ -35,8 +35,6 @@ struct RateWalk {
     /// The tokens of a bucket to which no token ever returns, in nanoseconds of its interval; may be negative.
     private var level: Int64
     private var levelAt: Int64 = 0
-    /// Whether a token has come back since the last reset.
-    private var hasReturned = false
 
     init(seed: UInt64) {
         random = SeededRandom(seed: seed)
@@ -106,7 +104,6 @@ struct RateWalk {
             waiting.append(
                 Waiting(reservation: reservation, due: due, deadline: one.deadline, waitEnds: one.waitEnds))
         case .refuse(let reason, let retryAfter):
-            hasReturned = true
             lateReturns.append(now.nanoseconds)
             if retryAfter == nil {
                 if reason != .deadline || one.deadline.map({ $0 > now }) ?? true {
@@ -119,7 +116,6 @@ struct RateWalk {
     }
 
     private mutating func withdraw() {
-        hasReturned = true
         if random.nextBool(), !waiting.isEmpty {
             let one = waiting.remove(at: random.next(in: 0..<waiting.count))
             if one.due <= now { lateReturns.append(now.nanoseconds) }
@@ -151,7 +147,6 @@ struct RateWalk {
         lateReturns = []
         level = interval * Int64(burst)
         levelAt = now.nanoseconds
-        hasReturned = false
     }
 
     // MARK: The model
@@ -175,15 +170,13 @@ struct RateWalk {
         let entry = Gone(reservation: reservation, slot: slot.nanoseconds)
         gone.insert(entry, at: gone.lastIndex { $0.slot <= entry.slot }.map { $0 + 1 } ?? 0)
         guard !usesQuota else { return }
-        // In every period, at most the burst and what arrives meanwhile goes. A token that came back may be used later
-        // than it arrived, by less than the time that fills the bucket.
+        // In every period, at most the burst and what arrives meanwhile goes, and tokens that came back in this period
+        // after their slot.
         for first in max(0, gone.count - 60)..<gone.count {
             let begin = gone[first].slot
             let count = gone.count - first
             let end = gone[gone.count - 1].slot
-            let kept = begin - Int64(burst) * interval
-            let returned = hasReturned ? burst + lateReturns.count { $0 > kept } : 0
-            let allowed = burst + Int((end - begin) / interval) + returned
+            let allowed = burst + Int((end - begin) / interval) + lateReturns.count { $0 >= begin }
             if count > allowed { violations.append("\(count) went within \(end - begin) ns, allowed \(allowed)") }
         }
     }
