@@ -27,8 +27,6 @@ struct PoliciesArrival: Sendable {
     var status: Int?
     /// `Retry-After` of this response.
     var retryAfter: Int?
-    /// Whether this response says what is left of the service's quota.
-    var hasQuota = false
     /// The host that the service redirected to, as the caller would name it. nil: it did not.
     var leadsTo: String?
 }

@@ -53,7 +53,6 @@ final class PoliciesService: ServiceTransport, @unchecked Sendable {
             left(place, "\(response.status.code)")
             arrivals[place].status = response.status.code
             arrivals[place].retryAfter = response.receivedFields[.retryAfter].flatMap { Int($0) }
-            arrivals[place].hasQuota = HTTPField.Name("RateLimit").flatMap { response.receivedFields[$0] } != nil
             return response
         } catch {
             left(place, (error as? ServiceError).map { "\($0.code.rawValue) \($0.progress.rawValue)" } ?? "cancelled")

@@ -9,7 +9,8 @@ extension SimulationPlan.Shutdown {
             at: .microseconds(random.next(in: 0..<Int(lastCall / .microseconds(1)) + 2_000_000)),
             limit: limits.picked(&random, else: .seconds(1)))
         if random.nextBool(probability: 0.2) {
-            drawn.second = (.milliseconds(random.next(in: 0..<500)), limits.picked(&random, else: .zero))
+            // Not at once: it would come before the first one if jobs are shuffled.
+            drawn.second = (.milliseconds(max(1, random.next(in: 0..<500))), limits.picked(&random, else: .zero))
         }
         if random.nextBool(probability: 0.1) { drawn.cancelAfter = .milliseconds(random.next(in: 0..<500)) }
         return drawn

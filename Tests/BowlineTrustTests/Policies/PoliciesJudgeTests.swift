@@ -417,7 +417,6 @@ struct PoliciesJudgeTests {
         }
         #expect(violations(rate(3)) { _ in } == [])
         #expect(violations(rate(2)) { _ in } == ["3 attempts went to http://host0.test:80 within 0.0 seconds"])
-        #expect(violations(rate(2)) { $0.arrivals[0].hasQuota = true } == [])
     }
 
     @Test("An attempt during a pause that the service has asked for is a violation", arguments: [999, 1_010])
