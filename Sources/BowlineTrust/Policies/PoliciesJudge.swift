@@ -157,7 +157,7 @@ struct PoliciesJudge: Sendable {
         switch (refusal.gate, refusal.reason) {
         case (.breaker, .open), (.rate, .waitTooLong), (.rate, .closedByService), (.rate, .deadline):
             if !saysWhen { add("\(text) \(refusal.reason.rawValue), and does not say when to come back") }
-        case (_, .isolated), (_, .draining), (.concurrency, _):
+        case (_, .isolated), (_, .draining):
             if saysWhen { add("\(text) \(refusal.reason.rawValue), and says when to come back") }
         default: break
         }
@@ -176,7 +176,8 @@ struct PoliciesJudge: Sendable {
             case .hedgeBegan(_, let call, _, let attempt, _) where isDraining:
                 add("call \(call) began a hedge of attempt \(attempt) while the client drained")
             case .attemptBegan(let call, _, let attempt, let isHedge) where attempt > 1 || isHedge:
-                guard let drained, drained < moment.at else { continue }
+                // An attempt that has passed the gates may wait for the first list of endpoints, as for a connection.
+                guard plan.endpoints?.lists.isEmpty ?? true, let drained, drained < moment.at else { continue }
                 add("attempt \(attempt) of call \(call) passed the gates while the client drained")
             case .sent(let place) where plan.sendsAtOnce && record.arrivals.indices.contains(place):
                 let arrival = record.arrivals[place]

@@ -9,6 +9,8 @@ final class PoliciesLog: ServiceEventListener, @unchecked Sendable {
     let time: VirtualTime
     private(set) var steps: [PoliciesMoment] = []
     private(set) var figures: [String: Int] = [:]
+    /// Whether the client has read a list of endpoints.
+    private(set) var hasEndpoints = false
 
     init(_ time: VirtualTime) {
         self.time = time
@@ -93,7 +95,9 @@ final class PoliciesLog: ServiceEventListener, @unchecked Sendable {
 
     func endpointsChanged(_ origin: Origin, _ change: EndpointChange) {
         switch change {
-        case .updated(let count): time.note("client: \(count) endpoints")
+        case .updated(let count):
+            hasEndpoints = true
+            time.note("client: \(count) endpoints")
         case .ignored(let problem): time.note("client: ignored an endpoint: \(problem)")
         case .sourceEnded, .sourceFailed: time.note("client: the source of endpoints has ended")
         case .ejected(let endpoint, let duration):

@@ -158,8 +158,10 @@ final class PoliciesService: ServiceTransport, @unchecked Sendable {
         let arrival = arrivals[place]
         let path = SimulationContent.target(arrival.call, hop: arrival.hop + 1)
         let other = plan.hosts.last { $0 != arrival.named } ?? arrival.named
-        // The endpoints of a list that changes may be none at that moment.
-        let endpoint = plan.endpoints?.lists.isEmpty ?? false ? endpoints(of: arrival.call).first?.url : nil
+        // The endpoints of a list that changes may be none at that moment. Before the client has read the list, the URL of an
+        // endpoint is a URL as any other.
+        let isListed = log.hasEndpoints && plan.endpoints?.lists.isEmpty ?? false
+        let endpoint = isListed ? endpoints(of: arrival.call).first?.url : nil
         arrivals[place].leadsTo =
             switch target {
             case .relative, .sameHost: arrival.named
