@@ -273,7 +273,7 @@ struct BalancedHedgeTests {
         let endpoints = harness.balancers.snapshot().flatMap(\.endpoints)
         #expect(endpoints.allSatisfy { $0.ejectedFor == nil })
         let slow = try #require(endpoints.first { $0.endpoint.description.contains(first.value ?? "none") })
-        // Its answer would have come later: it counts as twice as long.
+        // Its answer would have come later: the time is added to the estimate, which was the same time.
         #expect(slow.latency == Self.delay * 2)
     }
 

@@ -28,13 +28,23 @@ struct PeakLatencyTests {
         #expect((19...22).contains(estimate(latency, at: 60_000)))
     }
 
-    @Test("A cancelled attempt counts as twice as long, a failed one as it is; both can only raise the estimate")
-    func unfinished() {
-        var cancelled = PeakLatency()
-        cancelled.wasCancelled(after: .milliseconds(60), at: Self.at(0), average: Self.average)
-        #expect(estimate(cancelled, at: 0) == 120)
-        cancelled.wasCancelled(after: .milliseconds(1), at: Self.at(0), average: Self.average)
-        #expect(estimate(cancelled, at: 0) == 120)
+    @Test("The times of cancelled attempts are added until the next response; they can only raise the estimate")
+    func cancelled() {
+        var latency = PeakLatency()
+        latency.wasCancelled(after: .milliseconds(60), at: Self.at(0), average: Self.average)
+        #expect(!latency.isUnknown)
+        #expect(estimate(latency, at: 0) == 120)
+        latency.wasCancelled(after: .milliseconds(60), at: Self.at(0), average: Self.average)
+        latency.wasCancelled(after: .milliseconds(1), at: Self.at(0), average: Self.average)
+        #expect(estimate(latency, at: 0) == 181)
+        // Without news the added times are forgotten like any other.
+        #expect((19...22).contains(estimate(latency, at: 60_000)))
+        latency.succeeded(after: .milliseconds(20), at: Self.at(0), average: Self.average)
+        #expect(estimate(latency, at: 0) == 60)
+    }
+
+    @Test("A failed attempt counts as it is, and can only raise the estimate")
+    func failed() {
         var failed = PeakLatency()
         failed.failed(after: .milliseconds(60), at: Self.at(0), average: Self.average)
         #expect(estimate(failed, at: 0) == 60)
