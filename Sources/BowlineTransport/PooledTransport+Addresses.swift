@@ -12,23 +12,27 @@ extension PooledTransport: AddressListing {
     }
 
     package func knownAddresses(of origin: Origin, now: MonotonicInstant) -> KnownAddresses {
-        guard origin.hasNamedHost, environment.proxies.isDirect || !usesProxy(origin) else { return .notChoosable }
+        guard origin.hasNamedHost,
+            environment.proxies.isDirect || !usesProxy({ try environment.proxies.proxy(for: origin) })
+        else { return .notChoosable }
         // First: a host with known addresses is not this machine, and this runs for each attempt.
         if let addresses = environment.hosts.known(origin, now: now) { return .known(addresses) }
         return AddressCache.isThisMachine(origin.host) ? .notChoosable : .unknown
+    }
+
+    package func mayUseAddress(_ url: ServiceURL) -> Bool {
+        // For the other rules ``knownAddresses(of:now:)`` knows it.
+        environment.proxies.dependsOnOriginOnly || !usesProxy { try environment.proxies.proxy(for: url) }
     }
 
     package func keepOnly(_ addresses: [IPAddress], of origin: Origin) {
         pools.keepOnly(addresses, of: origin)
     }
 
-    /// Whether requests to the origin use a proxy, or the choice of the proxy fails: then the request reports the error.
-    ///
-    /// A closure of ``ProxyChoice/custom(_:)`` is asked for the root of the origin. If it chooses a proxy for one of the
-    /// other URLs, that request ignores its address.
-    private func usesProxy(_ origin: Origin) -> Bool {
+    /// Whether there is a proxy, or the choice of the proxy fails: then the request reports the error.
+    private func usesProxy(_ choose: () throws -> Proxy?) -> Bool {
         do {
-            return try environment.proxies.proxy(for: origin) != nil
+            return try choose() != nil
         } catch {
             return true
         }

@@ -1,10 +1,41 @@
 import Bowline
 import BowlineTesting
 import BowlineTransport
+import Dispatch
 import Testing
 
 @Suite("While a host name is being resolved", .timeLimit(.minutes(1)))
 struct NameResolutionTests {
+    @Test("Look-ups that go on after their dials have connected do not delay other names")
+    func leftBehind() async throws {
+        try await withLoopbackServer { server in
+            server.respond { _ in .reply(200, body: "x") }
+            // Stands for name servers that drop questions for IPv6 addresses.
+            let release = DispatchSemaphore(value: 0)
+            var options = TransportOptions()
+            options.variable = { _ in nil }
+            options.connectTimeout = .seconds(3)
+            options.resolver = SystemResolver(lookUp: { _, family in
+                if family == .v6 { release.wait() }
+                let found = family == .v4 ? ["127.0.0.1"] : []
+                return .success(ResolvedAddresses(found.compactMap { IPAddress($0) }))
+            })
+            let client = try ServiceClient(transport: try PooledTransport(options: options)) { $0.retry = .never }
+            var failures: [String] = []
+            for number in 1...40 {
+                do {
+                    _ = try await client.fetch("http://host\(number).test:\(server.port)/")
+                } catch {
+                    failures.append("host \(number): \(error)")
+                    break
+                }
+            }
+            for _ in 0..<200 { release.signal() }
+            await client.shutdown(within: .zero)
+            #expect(failures == [])
+        }
+    }
+
     @Test(
         "Cancelling ends the request at once; the dial goes on, and its connection serves the next request", .tags(.CA3)
     )

@@ -106,6 +106,10 @@ struct TLSOptionsTests {
                 #"tls.trustRoots: cannot read "roots.pem": No such file or directory"#
             ),
             (
+                { $0.additionalRoots = .file(CertificateFolder.path("authority.key")) },
+                #"tls.additionalRoots: no certificate in PEM could be read from "authority.key""#
+            ),
+            (
                 {
                     $0.identity = .files(certificate: certificate, key: CertificateFolder.path("authority.key"))
                 }, "tls.identity: the private key does not belong to the certificate"

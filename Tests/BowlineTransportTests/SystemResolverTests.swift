@@ -52,27 +52,27 @@ struct SystemResolverTests {
         try await eventually("no thread is left") { resolver.counts == .init() }
     }
 
-    @Test("31 names that hang do not delay another name")
+    @Test("15 names that hang do not delay another name")
     func independent() async throws {
-        let hanging = (1...31).map { "slow\($0).test" }
+        let hanging = (1...15).map { "slow\($0).test" }
         let names = Names(hanging: Set(hanging))
         let resolver = SystemResolver(lookUp: names.answer)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for name in hanging { group.addTask { _ = try await resolver.resolve(name, .v4) } }
-            try await eventually("all hang") { resolver.counts.running == 31 }
+            try await eventually("all hang") { resolver.counts.running == 15 }
             #expect(try await resolver.resolve("good.test", .v4).addresses.count == 1)
-            names.letGo(31)
+            names.letGo(15)
             try await group.waitForAll()
         }
     }
 
-    @Test("While 32 needed look-ups hang, others wait; when one is no longer needed, the next is looked up")
+    @Test("While 16 needed look-ups of a family hang, others wait; when one is no longer needed, the next is looked up")
     func limit() async throws {
-        let hanging = (1...32).map { "slow\($0).test" }
+        let hanging = (1...16).map { "slow\($0).test" }
         let names = Names(hanging: Set(hanging))
         let resolver = SystemResolver(lookUp: names.answer)
         let tasks = hanging.map { name in Task { try await resolver.resolve(name, .v4) } }
-        try await eventually("all hang") { resolver.counts.running == 32 }
+        try await eventually("all hang") { resolver.counts.running == 16 }
         let next = Task { try await resolver.resolve("good.test", .v4) }
         try await eventually("the next waits") { resolver.counts.queued == 1 }
         #expect(!names.all.contains("good.test"))
@@ -80,24 +80,42 @@ struct SystemResolverTests {
         tasks[0].cancel()
         #expect(try await next.value.addresses.count == 1)
         await #expect(throws: CancellationError.self) { _ = try await tasks[0].value }
-        names.letGo(32)
+        names.letGo(16)
         for task in tasks.dropFirst() { _ = try await task.value }
+        try await eventually("no thread is left") { resolver.counts == .init() }
+    }
+
+    @Test("While all look-ups of one family hang, the other family is looked up")
+    func otherFamily() async throws {
+        let hanging = (1...40).map { "slow\($0).test" }
+        let release = DispatchSemaphore(value: 0)
+        let resolver = SystemResolver { _, family in
+            if family == .v6 { release.wait() }
+            return .success(ResolvedAddresses([IPAddress("127.0.0.1")].compactMap { $0 }))
+        }
+        let tasks = hanging.map { name in Task { try await resolver.resolve(name, .v6) } }
+        try await eventually("many hang") { resolver.counts.running == 16 && resolver.counts.queued == 24 }
+        for task in tasks.prefix(30) { task.cancel() }
+        try await eventually("abandoned ones hang, too") { resolver.counts.threads >= 26 }
+        for name in hanging { #expect(try await resolver.resolve(name, .v4).addresses.count == 1) }
+        for _ in hanging { release.signal() }
+        for task in tasks.suffix(10) { _ = try await task.value }
         try await eventually("no thread is left") { resolver.counts == .init() }
     }
 
     @Test("A queued look-up that is no longer needed never runs")
     func forgotten() async throws {
-        let hanging = (1...32).map { "slow\($0).test" }
+        let hanging = (1...16).map { "slow\($0).test" }
         let names = Names(hanging: Set(hanging))
         let resolver = SystemResolver(lookUp: names.answer)
         let tasks = hanging.map { name in Task { try await resolver.resolve(name, .v4) } }
-        try await eventually("all hang") { resolver.counts.running == 32 }
+        try await eventually("all hang") { resolver.counts.running == 16 }
         let unwanted = Task { try await resolver.resolve("unwanted.test", .v4) }
         try await eventually("it waits") { resolver.counts.queued == 1 }
         unwanted.cancel()
         await #expect(throws: CancellationError.self) { _ = try await unwanted.value }
         #expect(resolver.counts.queued == 0)
-        names.letGo(32)
+        names.letGo(16)
         for task in tasks { _ = try await task.value }
         try await eventually("no thread is left") { resolver.counts == .init() }
         #expect(!names.all.contains("unwanted.test"))

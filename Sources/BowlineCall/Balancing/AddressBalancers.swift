@@ -18,9 +18,12 @@ final class AddressBalancers: Sendable {
         self.surroundings = surroundings
     }
 
-    /// Returns the balancer of an origin; nil: its requests cannot choose an address.
-    func balancer(of origin: Origin, at now: MonotonicInstant, _ options: BalancingOptions) -> AddressBalancer? {
-        guard let listing = surroundings.addresses, !origin.isIPAddress, origin.socketPath == nil else { return nil }
+    /// Returns the balancer of the URL's origin; nil: a request for this URL cannot choose an address.
+    func balancer(for url: ServiceURL, at now: MonotonicInstant, _ options: BalancingOptions) -> AddressBalancer? {
+        let origin = url.origin
+        guard let listing = surroundings.addresses, !origin.isIPAddress, origin.socketPath == nil,
+            listing.mayUseAddress(url)
+        else { return nil }
         let known = entries.withLock { entries -> AddressBalancer? in
             guard let index = entries.index(forKey: origin) else { return nil }
             entries.values[index].lastUsed = now

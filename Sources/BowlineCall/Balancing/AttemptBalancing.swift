@@ -34,7 +34,7 @@ package final class AttemptBalancing: Sendable {
         switch source {
         case .addresses(let balancers):
             let now = balancers.surroundings.now
-            guard let address = balancers.balancer(of: url.origin, at: now, options),
+            guard let address = balancers.balancer(for: url, at: now, options),
                 case .ready = address.readiness(at: now),
                 let placed = address.balancer.choose(for: context, options)
             else { return nil }
@@ -56,7 +56,7 @@ package final class AttemptBalancing: Sendable {
         switch source {
         case .addresses(let balancers):
             let now = balancers.surroundings.now
-            guard let address = balancers.balancer(of: url.origin, at: now, options),
+            guard let address = balancers.balancer(for: url, at: now, options),
                 try await isReady(address, context, at: now),
                 let placed = address.balancer.choose(for: context, options)
             else { return nil }

@@ -8,11 +8,11 @@ internal import BowlineCore
 struct PeakLatency {
     /// The period of the moving averages: after it, 1/e of an old value is left.
     private static let period = 10e9
-    /// The estimate at ``instant`` from responses and failures, in nanoseconds; nil: not known.
+    /// The estimate at ``instant``, in nanoseconds; nil: not known.
     private var peak: Double?
-    /// How long attempts took that were cancelled since the last response, in nanoseconds. Older ones count less.
-    private var lost = 0.0
     private var instant = MonotonicInstant(nanoseconds: 0)
+    /// Until when the times of cancelled attempts have been added.
+    private var addedUntil = MonotonicInstant(nanoseconds: .min)
 
     /// Whether no attempt has ended yet.
     var isUnknown: Bool { peak == nil }
@@ -20,13 +20,12 @@ struct PeakLatency {
     /// Returns the estimate in nanoseconds. An endpoint that is not known counts as average.
     func nanoseconds(at now: MonotonicInstant, average: Double) -> Double {
         guard let peak else { return average }
-        return average + (peak + lost - average) * Self.remainder(from: instant, to: now)
+        return average + (peak - average) * Self.remainder(from: instant, to: now)
     }
 
     /// Records a response.
     mutating func succeeded(after latency: Duration, at now: MonotonicInstant, average: Double) {
         let sample = Self.nanoseconds(latency)
-        lost = 0
         guard peak != nil else { return set(sample, at: now) }
         let current = nanoseconds(at: now, average: average)
         if sample >= current { return set(sample, at: now) }
@@ -36,20 +35,21 @@ struct PeakLatency {
     /// Records that an attempt has failed after this time. Such an attempt can raise the estimate, and cannot lower it.
     mutating func failed(after elapsed: Duration, at now: MonotonicInstant, average: Double) {
         let sample = Self.nanoseconds(elapsed)
-        guard sample > nanoseconds(at: now, average: average) else { return }
-        lost = 0
-        set(sample, at: now)
+        if sample > nanoseconds(at: now, average: average) { set(sample, at: now) }
     }
 
-    /// Records that an attempt was cancelled after this time, for example because its hedge was faster. Its answer would
-    /// have come later, and nobody knows when. So until the next response the time is added to the estimate: the average
-    /// of times of which some were cut short is all the time, divided by the number of responses. Otherwise hedges would
-    /// hide how slow an endpoint is.
+    /// Records that an attempt was cancelled after this time, for example because its hedge was faster.
+    ///
+    /// An attempt that was cancelled before the average time says nothing. A longer one would have been answered later,
+    /// and nobody knows when: its time is added to the estimate, because an endpoint that has not answered for a time
+    /// will on average need its usual time from then on. Otherwise hedges would hide how slow an endpoint is. The times of
+    /// attempts that were in flight together count once.
     mutating func wasCancelled(after elapsed: Duration, at now: MonotonicInstant, average: Double) {
         let sample = Self.nanoseconds(elapsed)
-        let left = Self.remainder(from: instant, to: now)
-        lost = lost * left + sample
-        set(max(peak.map { average + ($0 - average) * left } ?? average, sample), at: now)
+        guard sample > average else { return }
+        let added = min(sample, max(0, Double(now.nanoseconds) - Double(addedUntil.nanoseconds)))
+        addedUntil = now
+        set(max(nanoseconds(at: now, average: average), sample) + added, at: now)
     }
 
     private mutating func set(_ value: Double, at now: MonotonicInstant) {

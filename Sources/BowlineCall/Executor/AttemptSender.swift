@@ -37,12 +37,12 @@ final class AttemptSender: Sendable {
     /// nil: there are no gates.
     func admit(_ request: ServiceRequest, _ context: RequestContext) async -> AttemptGate.Held? {
         guard let gate else { return nil }
-        return AttemptGate.Held(await gate.admit(request, context))
+        return await gate.hold(request, context)
     }
 
     /// Gives an admission back, because its attempt is not sent.
     func abandon(_ held: AttemptGate.Held?) {
-        if case .go(let pass)? = held?.admission { gate?.abandoned(pass) }
+        if let held { gate?.abandoned(held) }
     }
 
     // Not inlined: the frame of an attempt without gates stays small.

@@ -12,9 +12,12 @@ final class AttemptGate: Sendable {
     /// The admission of a retry, made before the retry replaces the last outcome. A class, because few calls need it.
     final class Held: Sendable {
         let admission: Admission
+        /// What the retry has got, to give it back if the retry is not sent; nil: nothing.
+        fileprivate let visit: GateVisit?
 
-        init(_ admission: Admission) {
+        fileprivate init(_ admission: Admission, _ visit: GateVisit?) {
             self.admission = admission
+            self.visit = visit
         }
 
         /// Whether the client began to shut down while the retry waited.
@@ -67,15 +70,30 @@ final class AttemptGate: Sendable {
     // Synchronous and not inlined: the visit stays out of the frames of attempts in flight.
     @inline(never)
     private func enter(_ request: ServiceRequest, _ context: RequestContext) -> Entry {
-        guard let origin = request.origin else {
-            return .settled(.ended(.failed(ServiceError(.invalidURL, "the request has no URL"), isOwn: false)))
-        }
-        var visit = GateVisit(
-            scope: PolicyScope(origin: origin, name: request.ownOptions?.value.policyScope),
-            priority: request.ownOptions?.value.priority ?? .normal, deadline: context.deadline?.instant)
+        guard var visit = Self.visit(of: request, context) else { return .settled(Self.withoutURL) }
         let step = gates.enter(&visit, settings, at: gates.now, observers)
         if case .admitted(let pass) = step { return .settled(.go(pass)) }
         return .unsettled(Unsettled(visit, step))
+    }
+
+    @inline(__always)
+    private static func visit(of request: ServiceRequest, _ context: RequestContext) -> GateVisit? {
+        guard let origin = request.origin else { return nil }
+        return GateVisit(
+            scope: PolicyScope(origin: origin, name: request.ownOptions?.value.policyScope),
+            priority: request.ownOptions?.value.priority ?? .normal, deadline: context.deadline?.instant)
+    }
+
+    private static var withoutURL: Admission {
+        .ended(.failed(ServiceError(.invalidURL, "the request has no URL"), isOwn: false))
+    }
+
+    /// Admits a retry, perhaps after a wait, before it replaces the last outcome.
+    func hold(_ request: ServiceRequest, _ context: RequestContext) async -> Held {
+        guard var visit = Self.visit(of: request, context) else { return Held(Self.withoutURL, nil) }
+        let step = gates.enter(&visit, settings, at: gates.now, observers)
+        let admission = await lead(&visit, step, request, context)
+        return Held(admission, visit)
     }
 
     /// An admitted attempt has ended.
@@ -90,9 +108,10 @@ final class AttemptGate: Sendable {
             pass, report, settings, at: gates.now, random: needsRandom ? random() : 0.5, observers)
     }
 
-    /// An admitted attempt is not sent.
-    func abandoned(_ pass: GatePass) {
-        gates.left(pass, .nothing, settings, at: gates.now, random: 0.5, observers)
+    /// A retry that was admitted is not sent.
+    func abandoned(_ held: Held) {
+        guard case .go(let pass) = held.admission, var visit = held.visit else { return }
+        gates.abandoned(pass, &visit, settings, at: gates.now, observers)
     }
 
     // MARK: Waits
@@ -102,9 +121,16 @@ final class AttemptGate: Sendable {
     private func go(
         on unsettled: Unsettled, _ request: ServiceRequest, _ context: RequestContext
     ) async -> Admission {
-        let began = gates.now
         var visit = unsettled.visit
-        var step = unsettled.step
+        return await lead(&visit, unsettled.step, request, context)
+    }
+
+    /// Leads an attempt on, until it is admitted or has ended.
+    private func lead(
+        _ visit: inout GateVisit, _ step: GateStep, _ request: ServiceRequest, _ context: RequestContext
+    ) async -> Admission {
+        let began = gates.now
+        var step = step
         while true {
             switch step {
             case .admitted(let pass): return .go(pass)
@@ -214,7 +240,8 @@ extension GateRefusal {
         case (_, .closedByService): "the service has asked for a longer pause than attempts wait for"
         case (.rate, .waitTooLong): "the wait for the rate limit would be longer than resilience.rate.maximumWait"
         case (_, .waitTooLong): "the wait for the limit of concurrency was longer than its maximumWait"
-        case (_, .deadline): "the wait for a gate would pass the request's deadline"
+        case (.rate, .deadline): "the wait for the rate limit would pass the request's deadline"
+        case (_, .deadline): "the wait for the limit of concurrency would pass the request's deadline"
         }
     }
 }

@@ -90,9 +90,7 @@ final class ScopeGates: @unchecked Sendable {
                 return passBreaker(&visit, hasSlot: true, at: now, settings, &effects)
             }
             leaveConcurrency(.ignored, at: now, &effects)
-            // The attempt queues again after the pause, for the rest of its wait.
-            visit.waited += visit.queued.duration(to: now)
-            return goOn(&visit, at: now, settings, &effects)
+            return waitForPause(&visit, at: now, settings, &effects)
         case .token(.go(let token)):
             visit.token = token
             return goOn(&visit, at: now, settings, &effects)
@@ -119,6 +117,15 @@ final class ScopeGates: @unchecked Sendable {
                 breakerPass, report.health, took: took, at: now, random: random, options)
             if let transition { effects.add { $0.transition = transition } }
         }
+    }
+
+    /// An admitted attempt is not sent.
+    func abandoned(
+        _ pass: GatePass, _ visit: inout GateVisit, at now: MonotonicInstant, _ settings: GateSettings,
+        _ effects: inout GateEffects
+    ) {
+        giveTokensBack(&visit, at: now, settings, &effects)
+        left(pass, .nothing, at: now, random: 0.5, settings, &effects)
     }
 
     // MARK: Tokens of a store
@@ -198,6 +205,22 @@ extension ScopeGates {
         // The machine takes the reservation back if it makes another one or refuses the attempt.
         visit.reservation = nil
         let decision = rate.woke(reservation, at: now, deadline: visit.deadline, rule)
+        return continued(after: decision, &visit, at: now, settings, &effects)
+    }
+
+    /// The attempt's place in flight has come while the service has asked for a pause. The attempt waits for the rate
+    /// gate, and then queues again for the rest of its wait. The time in the queue was no wait for the rate gate.
+    private func waitForPause(
+        _ visit: inout GateVisit, at now: MonotonicInstant, _ settings: GateSettings, _ effects: inout GateEffects
+    ) -> GateStep {
+        let waited = visit.queued.duration(to: now)
+        visit.waited += waited
+        visit.rateWaitEnds = visit.rateWaitEnds.advanced(by: waited)
+        if let refusal = refusalByBreaker(&visit, at: now, settings, &effects) { return refusal }
+        guard let rule = settings.rate else { return enterQueue(&visit, at: now, settings, &effects) }
+        if let reservation = visit.reservation { rate.withdrawn(reservation, at: now) }
+        visit.reservation = nil
+        let decision = rate.take(at: now, waitEnds: visit.rateWaitEnds, deadline: visit.deadline, rule)
         return continued(after: decision, &visit, at: now, settings, &effects)
     }
 
@@ -319,6 +342,12 @@ extension ScopeGates {
         _ visit: inout GateVisit, at now: MonotonicInstant, _ settings: GateSettings, _ effects: inout GateEffects
     ) {
         present -= 1
+        giveTokensBack(&visit, at: now, settings, &effects)
+    }
+
+    private func giveTokensBack(
+        _ visit: inout GateVisit, at now: MonotonicInstant, _ settings: GateSettings, _ effects: inout GateEffects
+    ) {
         if let reservation = visit.reservation { rate.withdrawn(reservation, at: now) }
         if let token = visit.token, let limit = settings.supplyLimit {
             apply(supply.withdrawn(token, at: now, limit), &effects)

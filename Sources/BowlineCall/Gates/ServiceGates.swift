@@ -86,6 +86,19 @@ package final class ServiceGates: Sendable {
         apply(effects, gates.scope, settings, at: now, observers)
     }
 
+    /// An admitted attempt is not sent.
+    func abandoned(
+        _ pass: GatePass, _ visit: inout GateVisit, _ settings: GateSettings, at now: MonotonicInstant,
+        _ observers: CallObservers
+    ) {
+        var effects = GateEffects()
+        let gates = pass.gates
+        table(of: gates.scope).pointee.withLock { _ in
+            gates.abandoned(pass, &visit, at: now, settings, &effects)
+        }
+        apply(effects, gates.scope, settings, at: now, observers)
+    }
+
     // MARK: By hand
 
     /// Opens the breaker of a scope until ``reset(_:_:)``.

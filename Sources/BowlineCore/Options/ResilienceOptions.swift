@@ -184,7 +184,8 @@ public struct BreakerOptions: Sendable, Hashable, ConfigurableOptions {
     func problems(at path: String) -> [ConfigurationProblem] {
         var problems = Self.knobs.problems(of: self, at: path)
         if problems.isEmpty, maximumOpen < open {
-            problems.append(ConfigurationProblem("\(path).maximumOpen", "must be at least open"))
+            problems.append(
+                ConfigurationProblem("\(path).maximumOpen", "must be at least \(path).open, which is \(open.logText)"))
         }
         return problems
     }

@@ -14,10 +14,17 @@ package protocol AddressListing: ServiceTransport {
     /// Returns what ``addresses(of:deadline:)`` would return without a wait; `.none`: it would have to wait.
     func knownAddresses(of origin: Origin, now: MonotonicInstant) -> KnownAddresses
 
+    /// Whether a request for this URL may go to an address of its host; false: it uses a proxy.
+    func mayUseAddress(_ url: ServiceURL) -> Bool
+
     /// Closes the pools of addresses that the host no longer has: idle connections close, and the others close when
     /// their requests have ended. Requests that have chosen such an address are still sent to it. If an address comes
     /// back, its pool goes on as before.
     func keepOnly(_ addresses: [IPAddress], of origin: Origin)
+}
+
+extension AddressListing {
+    package func mayUseAddress(_ url: ServiceURL) -> Bool { true }
 }
 
 /// The addresses of a host that are known without a wait.

@@ -108,7 +108,9 @@ extension ServiceError {
         case .closedEarly: return (.connectFailed, "the peer closed the connection before it could be used")
         case .cancelled: return (.connectFailed, "the dial was given up")
         case .otherFamily(let local):
-            return (.connectFailed, "connection.localAddress (\(local)) is of the other family")
+            return (
+                .connectFailed, "connection.localAddress (\(local)) and the host's addresses are of different families"
+            )
         case .noLocalAddress(let local):
             return (.connectFailed, "connection.localAddress (\(local)) is not an address of this machine")
         case .http2NotOffered:

@@ -283,7 +283,7 @@ extension TLSConfiguration {
             case .pem(let text): return .certificates(try CertificateFiles.certificates(in: Array(text.utf8)))
             }
         } catch {
-            throw Self.invalid("tls.trustRoots", "no certificate in PEM could be read", error)
+            throw Self.unreadable("tls.trustRoots", roots.path, error)
         }
     }
 
@@ -294,7 +294,7 @@ extension TLSConfiguration {
             case .pem(let text): return try CertificateFiles.certificates(in: Array(text.utf8))
             }
         } catch {
-            throw Self.invalid("tls.additionalRoots", "no certificate in PEM could be read", error)
+            throw Self.unreadable("tls.additionalRoots", roots.path, error)
         }
     }
 
@@ -307,7 +307,7 @@ extension TLSConfiguration {
             case .pem(let text, _, _): chain = try CertificateFiles.certificates(in: Array(text.utf8))
             }
         } catch {
-            throw Self.invalid("tls.identity", "no certificate in PEM could be read", error)
+            throw Self.unreadable("tls.identity", identity.path, error)
         }
         certificateChain = chain.map { .certificate($0) }
         privateKey = .privateKey(try Self.key(of: identity))
@@ -337,9 +337,36 @@ extension TLSConfiguration {
         }
     }
 
+    /// Returns the error of an option without a readable certificate.
+    ///
+    /// - Parameter file: The file that the option names; nil: it has the text itself.
+    private static func unreadable(_ option: String, _ file: String?, _ underlying: any Error) -> ServiceError {
+        let place = file.map { " from \(FileFailure.printableName(of: $0))" } ?? ""
+        return invalid(option, "no certificate in PEM could be read\(place)", underlying)
+    }
+
     /// Returns an error that says what is wrong with an option, or which file could not be read.
     private static func invalid(_ path: String, _ reason: String, _ underlying: (any Error)?) -> ServiceError {
         let reason = (underlying as? FileFailure)?.message ?? reason
         return ServiceError(.invalidConfiguration, "\(path): \(reason)", underlying: underlying)
+    }
+}
+
+extension TLSOptions.TrustRoots {
+    fileprivate var path: String? {
+        if case .file(let path) = self { path } else { nil }
+    }
+}
+
+extension TLSOptions.AdditionalRoots {
+    fileprivate var path: String? {
+        if case .file(let path) = self { path } else { nil }
+    }
+}
+
+extension TLSOptions.Identity {
+    /// The file of the certificate.
+    fileprivate var path: String? {
+        if case .files(let certificate, _, _) = self { certificate } else { nil }
     }
 }

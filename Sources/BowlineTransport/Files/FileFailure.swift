@@ -21,8 +21,12 @@ package struct FileFailure: Error, Sendable, Hashable, CustomStringConvertible {
 
     /// The message for the user: with the name of the file, but not its path.
     var message: String {
-        let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { String(Substring($0)) } ?? path
-        return "cannot \(action) \(name.printable): \(reason)"
+        "cannot \(action) \(Self.printableName(of: path)): \(reason)"
+    }
+
+    /// The name of the file at `path`, for messages.
+    static func printableName(of path: String) -> String {
+        (path.utf8.split(separator: UInt8(ascii: "/")).last.map { String(Substring($0)) } ?? path).printable
     }
 
     /// Returns this failure as the error of a request.

@@ -6,6 +6,32 @@ import Testing
 
 @Suite("Balancer machine")
 struct BalancerMachineTests {
+    @Test(
+        "Calls that the program cancels together leave each healthy endpoint its share", .tags(.BA1),
+        arguments: [4, 20])
+    func cancelledTogether(after milliseconds: Int) throws {
+        let balancer = DrivenBalancer()
+        balancer.replace("a", "b")
+        for _ in 0..<200 {
+            let attempt = try #require(balancer.choose())
+            balancer.pass(.milliseconds(5))
+            balancer.end(attempt, .success(after: .milliseconds(5)))
+        }
+        let cancelled = (0..<20).compactMap { _ in balancer.choose() }
+        let elapsed = Duration.milliseconds(milliseconds)
+        balancer.pass(elapsed)
+        for attempt in cancelled { balancer.end(attempt, .unfinished(after: elapsed)) }
+        var attempts: [String: Int] = [:]
+        for _ in 0..<1000 {
+            let attempt = try #require(balancer.choose())
+            attempts[balancer.name(of: attempt.number), default: 0] += 1
+            balancer.pass(.milliseconds(5))
+            balancer.end(attempt, .success(after: .milliseconds(5)))
+            balancer.pass(.milliseconds(5))
+        }
+        #expect(attempts["a", default: 0] > 200 && attempts["b", default: 0] > 200, "\(attempts)")
+    }
+
     // MARK: Ejection
 
     @Test(

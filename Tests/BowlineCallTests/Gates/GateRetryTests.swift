@@ -185,6 +185,27 @@ struct GateRetryTests {
         #expect(try harness.snapshot().inFlight == 0)
     }
 
+    /// Says after a 401 that it has other credentials, and cancels the call.
+    private struct Cancelling: RequestAuthenticator {
+        func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {}
+        func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return true
+        }
+    }
+
+    @Test("A second sending that is cancelled when the gates have let it go gives its token back", .tags(.GA6, .RA6))
+    func cancelledWhenAdmitted() async throws {
+        let harness = GateHarness({ $0.rate = Self.rate(0.01, 2) }, authenticator: Cancelling())
+        harness.stub.on(.put, "/x", always: .respond(.unauthorized))
+        harness.stub.on(.get, "/y", always: .respond(.ok))
+        let task = Task { try await harness.call(method: .put) }
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(harness.paths == ["/x"])
+        #expect(try await harness.error("/y") == nil)
+        #expect(try harness.snapshot().inFlight == 0)
+    }
+
     @Test("A retry that a gate refuses for good returns to the budget: nothing of it was sent")
     func refusedForGood() async throws {
         let harness = GateHarness {

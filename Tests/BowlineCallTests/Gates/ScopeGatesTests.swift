@@ -140,6 +140,32 @@ struct ScopeGatesTests {
         #expect(again == driven.now.advanced(by: .milliseconds(100)))
     }
 
+    @Test("The wait for a place in flight is no wait for the rate gate", .tags(.GA3))
+    func pauseAfterQueue() throws {
+        let driven = try Driven {
+            $0.concurrency = ConcurrencyOptions()
+            $0.concurrency?.limit = .fixed(1)
+            $0.concurrency?.maximumWait = .seconds(10)
+            $0.rate = RateOptions()
+            $0.rate?.perSecond = 1000
+            $0.rate?.burst = 100
+            $0.rate?.maximumWait = .seconds(3)
+        }
+        var (first, second) = (driven.makeVisit(), driven.makeVisit())
+        let held = try #require(pass(of: driven.enter(&first)))
+        #expect(isQueued(driven.enter(&second)))
+        driven.now = driven.now.advanced(by: .milliseconds(2500))
+        let answer = AttemptOutcome.answered(
+            ServiceResponse(status: .tooManyRequests, fields: [.retryAfter: "1"]), RenewalChance())
+        driven.left(held, GateReport(answer, driven.settings, maximumPause: .seconds(30), wallClock: { 0 }))
+        guard case .sleeps(_, let due) = driven.turnEnded(&second, .due) else {
+            Issue.record("refused, although the pause is shorter than rate.maximumWait")
+            return
+        }
+        #expect(due >= driven.now.advanced(by: .seconds(1)))
+        #expect(due <= driven.now.advanced(by: .seconds(3)))
+    }
+
     @Test("A scope whose store has been asked is in use until the store has answered", .tags(.GA4))
     func openQuestion() throws {
         let driven = try Driven {

@@ -80,7 +80,9 @@ import Testing
                 } _: { client in
                     let error = try await serviceError { _ = try await client.fetch("/") }
                     #expect(error.code == .connectFailed)
-                    #expect(error.message.contains("connection.localAddress (127.0.0.2) is of the other family"))
+                    #expect(
+                        error.message.contains(
+                            "connection.localAddress (127.0.0.2) and the host's addresses are of different families"))
                     #expect(error.progress == .neverSent)
                 }
                 #expect(server.connections.isEmpty)

@@ -27,6 +27,21 @@ struct ProxyUseTests {
         await client.shutdown(within: .zero)
     }
 
+    @Test("With balancing over addresses, a URL that the closure sends to a proxy is not looked up here", .tags(.PX6))
+    func customWithBalancing() async throws {
+        try await withLoopbackServer { server in
+            server.respond { .reply(200, body: $0.target) }
+            let url = server.baseURL
+            let choice = ProxyChoice.custom { $0.path == "/" ? nil : try Proxy(url) }
+            try await withProxiedClient(
+                "http://api.test", choice, configure: { $0.resilience.balancing = BalancingOptions() }
+            ) { client in
+                let fetched = try await client.fetch("/x")
+                #expect(fetched.text == "http://api.test/x")
+            }
+        }
+    }
+
     @Test("By default the environment chooses: a proxy for each scheme, except for the hosts of no_proxy", .tags(.PX6))
     func environment() async throws {
         try await withLoopbackServers(2) { servers in

@@ -11,4 +11,22 @@ private enum ConnectionReuseSnippets {
         print(snapshot.opened, snapshot.idle, snapshot.active, snapshot.dialling, snapshot.waiting, snapshot.closed)
         for origin in snapshot.origins { print(origin.origin, origin.idle, origin.closed) }
     }
+
+    static func resolver() throws -> ServiceClient {
+        struct Registry: ServiceResolver {
+            let instances: [String: [IPAddress]]
+
+            func resolve(_ host: String, _ family: IPAddress.Family) async throws -> ResolvedAddresses {
+                guard let all = instances[host] else { throw NameLookupError(.noSuchHost) }
+                return ResolvedAddresses(all.filter { $0.family == family }, validFor: .seconds(5))
+            }
+        }
+
+        let registry = Registry(instances: ["orders.internal": ["192.0.2.1", "192.0.2.2"].compactMap { IPAddress($0) }])
+        let fixed = ["192.0.2.9"].compactMap { IPAddress($0) }
+        let client = try ServiceClient(baseURL: "https://orders.internal") {
+            $0.resolver = FixedAddresses(["new.internal": fixed], otherwise: registry)
+        }
+        return client
+    }
 }

@@ -291,8 +291,8 @@ final class ConnectStep: @unchecked Sendable {
         completion(.failure(error))
     }
 
-    /// - Parameter cancelsLookUps: Whether look-ups that still run end. After a success they go on, so that the client
-    ///   keeps their answers.
+    /// - Parameter cancelsLookUps: Whether look-ups that still run end. After a success they go on for a short time, so
+    ///   that the client keeps their answers.
     private func end(cancelsLookUps: Bool = true) {
         isOver = true
         cancelWakeUp()

@@ -22,6 +22,9 @@ final class AddressCache: Sendable {
         }
     }
 
+    /// How long a look-up goes on that no dial waits for.
+    private static let afterlife = Duration.seconds(1)
+
     private let resolver: any ServiceResolver
     private let clock: any ServiceClock
     private let state = Guarded(State())
@@ -72,6 +75,22 @@ final class AddressCache: Sendable {
             let (waiter, task) = state.withLock { $0.forget(query, id) }
             task?.cancel()
             waiter?.resume(throwing: CancellationError())
+        }
+    }
+
+    /// Lets look-ups go on for a short time that no dial waits for any more, so that their answers are kept for later
+    /// dials. A look-up that takes longer probably hangs: it is cancelled, so that it takes no other look-up's place.
+    ///
+    /// - Parameter lookUps: Tasks that run ``resolve(_:_:)``.
+    func endSoon(_ lookUps: [Task<Void, Never>]) {
+        let limit = clock.now.advanced(by: Self.afterlife)
+        let timer = Task.detachedInheriting { [clock] in
+            guard (try? await clock.sleep(until: limit, tolerance: nil)) != nil else { return }
+            for lookUp in lookUps { lookUp.cancel() }
+        }
+        Task.detachedInheriting {
+            for lookUp in lookUps { await lookUp.value }
+            timer.cancel()
         }
     }
 

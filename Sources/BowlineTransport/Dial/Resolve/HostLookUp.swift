@@ -25,13 +25,12 @@ struct HostLookUp {
     /// - Parameters:
     ///   - limit: When to return the answers that have come, and to cancel the rest; nil: no limit.
     ///   - waitsForAll: Whether to wait for the answers of all families. If not, the look-up returns 50 ms after the
-    ///     first family with addresses. The other answer then goes to the cache only.
+    ///     first family with addresses. An answer that comes soon afterwards goes to the cache only.
     /// - Throws: `CancellationError` at once when the task is cancelled. The look-ups are cancelled, too.
     func run(before limit: MonotonicInstant?, waitsForAll: Bool) async throws -> Answers {
         try Task.checkCancellation()
         let (events, log) = AsyncStream<Event>.makeStream()
         let lookUps = families.map { start($0, log) }
-        // Also ends a look-up that goes on when this function has returned.
         let end = limit.map { limit in
             Task.detachedInheriting { [clock] in
                 guard (try? await clock.sleep(until: limit, tolerance: nil)) != nil else { return }
@@ -52,7 +51,10 @@ struct HostLookUp {
                     return answers
                 }
                 if !waitsForAll, answers.hasAddresses { delay = startDelay(log) }
-            case .delayPassed: return answers
+            case .delayPassed:
+                end?.cancel()
+                cache.endSoon(lookUps)
+                return answers
             case .limitPassed:
                 answers.areCutOff = true
                 return answers

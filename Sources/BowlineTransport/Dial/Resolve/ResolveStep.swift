@@ -14,7 +14,8 @@ final class ResolveStep: @unchecked Sendable {
     private let eventLoop: any EventLoop
     /// nil: the step is over. A look-up that goes on keeps this step, but not the dial.
     private var report: ((IPAddress.Family, Answer) -> Void)?
-    private var tasks: [Task<Void, Never>] = []
+    /// The look-ups that have not answered yet.
+    private var lookUps: [IPAddress.Family: Task<Void, Never>] = [:]
 
     /// - Parameter report: Called once for each family, on the loop, unless the step is cancelled before.
     init(
@@ -37,33 +38,35 @@ final class ResolveStep: @unchecked Sendable {
             report(family, .success(addresses))
             return
         }
-        tasks.append(
-            // Detached: the task-local values of a request are not the resolver's business.
-            Task.detachedInheriting { [host, cache, eventLoop] in
-                let answer: Answer
-                do {
-                    answer = .success(try await cache.resolve(host, family))
-                } catch {
-                    answer = .failure(error)
-                }
-                eventLoop.execute { self.finish(family, answer) }
-            })
+        // Detached: the task-local values of a request are not the resolver's business.
+        lookUps[family] = Task.detachedInheriting { [host, cache, eventLoop] in
+            let answer: Answer
+            do {
+                answer = .success(try await cache.resolve(host, family))
+            } catch {
+                answer = .failure(error)
+            }
+            eventLoop.execute { self.finish(family, answer) }
+        }
     }
 
     private func finish(_ family: IPAddress.Family, _ answer: Answer) {
+        lookUps[family] = nil
         report?(family, answer)
     }
 
     /// Ends the step and its look-ups. Later answers are dropped.
     func cancel() {
         report = nil
-        for task in tasks { task.cancel() }
-        tasks = []
+        for lookUp in lookUps.values { lookUp.cancel() }
+        lookUps = [:]
     }
 
-    /// Ends the step, but not its look-ups: the cache keeps their answers for later dials.
+    /// Ends the step. Its look-ups go on for a short time (``AddressCache/endSoon(_:)``).
     func leave() {
         report = nil
-        tasks = []
+        guard !lookUps.isEmpty else { return }
+        cache.endSoon(Array(lookUps.values))
+        lookUps = [:]
     }
 }

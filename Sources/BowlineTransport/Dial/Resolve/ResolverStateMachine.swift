@@ -12,17 +12,18 @@
 /// | running | running | abandoned | – | absent, its waiters get the answer |
 /// | abandoned | running | – | – | absent |
 ///
-/// Queries are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a
+/// Each family has its own machine, because the look-ups of one family may all hang: some networks drop the questions
+/// for IPv6 addresses. Queries are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a
 /// time. Abandoned look-ups do not count against that limit. So if the look-up of one name hangs, it delays other names
 /// only while dials wait for that name. `Limits.threads` limits the threads for wanted and abandoned look-ups together.
 /// A thread is started when a look-up is queued and a new thread could take it at once. A thread ends when there is no
 /// look-up that it could take.
 struct ResolverStateMachine<Query: Hashable & Sendable, Waiter: Sendable>: ~Copyable {
     struct Limits {
-        /// How many wanted look-ups may run at a time. A dial makes two, one per family.
-        var wanted = 32
+        /// How many wanted look-ups may run at a time.
+        var wanted = 16
         /// How many threads there may be, including those of abandoned look-ups.
-        var threads = 64
+        var threads = 32
     }
 
     typealias WaiterID = LookUpWaiterID

@@ -4,9 +4,9 @@ internal import BowlinePlatform
 /// Looks up host names with the system's resolver, on separate threads. So no event loop waits for a name, and a slow
 /// name does not delay others.
 ///
-/// All clients of the process share one system resolver and its look-ups: ``shared``. The resolver's threads end as
-/// soon as they have nothing to do. ``ResolverStateMachine`` decides how many look-ups run at a time and in which
-/// order. Answers are not kept here: ``AddressCache`` keeps them.
+/// All clients of the process share one system resolver and its look-ups: ``shared``. Each family has its own limits and
+/// threads (``FamilyResolver``): some networks drop all questions for IPv6 addresses, and these look-ups must not delay
+/// those for IPv4 addresses. Answers are not kept here: ``AddressCache`` keeps them.
 package final class SystemResolver: ServiceResolver {
     /// Looks up the addresses of one name and one family. Blocks until the answer is there.
     package typealias LookUp =
@@ -15,49 +15,27 @@ package final class SystemResolver: ServiceResolver {
     /// thread runs.
     package typealias StartThread = @Sendable (_ body: @escaping @Sendable () -> Void) -> String?
 
-    private typealias Machine = ResolverStateMachine<
-        NameQuery, CheckedContinuation<ResolvedAddresses, any Error>
-    >
-
-    private struct State: ~Copyable {
-        var machine = Machine()
-    }
-
     /// The resolver of the process.
     package static let shared = SystemResolver()
 
-    private let lookUp: LookUp
-    private let startThread: StartThread
-    private let state = Guarded(State())
+    private let v6: FamilyResolver
+    private let v4: FamilyResolver
 
     /// Makes a resolver. Tests replace the system with these arguments.
     package init(
         lookUp: @escaping LookUp = SystemLookUp.addresses(of:_:),
         startThread: @escaping StartThread = PlatformThread.startDetached
     ) {
-        self.lookUp = lookUp
-        self.startThread = startThread
+        v6 = FamilyResolver(lookUp: lookUp, startThread: startThread)
+        v4 = FamilyResolver(lookUp: lookUp, startThread: startThread)
     }
 
     /// Returns the addresses of `host` that belong to `family`. If the task is cancelled, the call ends at once. The
     /// system's look-up may go on.
     package func resolve(_ host: String, _ family: IPAddress.Family) async throws -> ResolvedAddresses {
-        let query = NameQuery(host, family)
-        let id = state.withLock { $0.machine.nextWaiterID() }
-        // For the thread sanitizer: the runtime does not tell it when a continuation is resumed before the task awaits
-        // it.
-        defer { state.synchronize() }
-        return try await withCancellableContinuation { continuation in
-            let threads = state.withLock { state -> Machine.Threads? in
-                Task.isCancelled ? nil : state.machine.wanted(query, by: continuation, id)
-            }
-            guard let threads else { return .failure(CancellationError()) }
-            if threads == .startOne { addThread() }
-            return nil
-        } onCancel: {
-            let forgotten = state.withLock { $0.machine.forgotten(query, id) }
-            forgotten.waiter?.resume(throwing: CancellationError())
-            if forgotten.threads == .startOne { addThread() }
+        switch family {
+        case .v6: try await v6.resolve(NameQuery(host, family))
+        case .v4: try await v4.resolve(NameQuery(host, family))
         }
     }
 
@@ -76,30 +54,14 @@ package final class SystemResolver: ServiceResolver {
             self.queued = queued
             self.waiters = waiters
         }
-    }
 
-    package var counts: Counts {
-        state.withLock {
-            Counts(
-                threads: $0.machine.threadCount, running: $0.machine.runningCount,
-                abandoned: $0.machine.abandonedCount, queued: $0.machine.queuedCount, waiters: $0.machine.waiterCount
-            )
+        fileprivate static func + (one: Self, other: Self) -> Self {
+            Self(
+                threads: one.threads + other.threads, running: one.running + other.running,
+                abandoned: one.abandoned + other.abandoned, queued: one.queued + other.queued,
+                waiters: one.waiters + other.waiters)
         }
     }
 
-    private func addThread() {
-        guard let reason = startThread({ self.run() }) else { return }
-        let waiters = state.withLock { $0.machine.threadNotStarted() }
-        let error = NameLookupError(.noResources, "no thread could be started: \(reason)")
-        for waiter in waiters { waiter.resume(throwing: error) }
-    }
-
-    /// The body of each thread.
-    private func run() {
-        while let query = state.withLock({ $0.machine.threadBecameFree() }) {
-            let answer = lookUp(query.host, query.family)
-            let waiters = state.withLock { $0.machine.lookUpEnded(query) }
-            for waiter in waiters { waiter.resume(with: answer.mapError { $0 }) }
-        }
-    }
+    package var counts: Counts { v6.counts + v4.counts }
 }
