@@ -70,6 +70,33 @@ struct AddressCacheTests {
         #expect(cache.counts == (0, 0))
     }
 
+    @Test(
+        "A call that no dial waits for goes on for a second: an answer until then is kept, and then the call is cancelled"
+    )
+    func endsSoon() async throws {
+        let cache = cache()
+        func leave(_ query: NameQuery) async throws -> Task<Void, Never> {
+            let calls = names.calls.count
+            let lookUp = Task { _ = try? await cache.resolve(query.host, query.family) }
+            try await eventually("the call runs") { names.calls.count == calls + 1 }
+            cache.endSoon([lookUp])
+            return lookUp
+        }
+        let answered = try await leave(six)
+        clock.advance(by: .milliseconds(999))
+        names.answer(six, ["2001:db8::1"])
+        await answered.value
+        #expect(cache.cached("a.test", .v6)?.map(\.description) == ["2001:db8::1"])
+        try await eventually("nothing waits for the clock") { clock.sleeperCount == 0 }
+
+        let hanging = try await leave(four)
+        try await clock.waitForSleepers()
+        clock.advance(by: .seconds(1))
+        await hanging.value
+        try await eventually("the call is cancelled") { names.cancelled == [four] }
+        #expect(cache.counts == (0, 0))
+    }
+
     @Test("A dial does not wait for a call that ignores its cancellation, and a new dial makes its own call")
     func ignoredCancellation() async throws {
         let names = Names(ignoresCancellation: true)
