@@ -99,7 +99,7 @@ struct TokenSchedule {
             return
         }
         guard freed.count < Self.maximumFreed else { return }
-        // A slot that has passed counts as one that has just passed: the token was not lost, it was taken.
+        // A slot that has passed counts as one that has just passed, because its attempt was not sent.
         let slot = max(token.slot.nanoseconds, now.nanoseconds.saturatingPlus(-1))
         freed.insert(slot, at: freed.firstIndex { $0 > slot } ?? freed.endIndex)
     }

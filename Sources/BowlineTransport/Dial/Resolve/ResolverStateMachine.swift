@@ -13,11 +13,11 @@
 /// | abandoned | running | – | – | absent |
 ///
 /// Each family has its own machine, because the look-ups of one family may all hang: some networks drop the questions
-/// for IPv6 addresses. Queries are served in the order in which they were first wanted. At most `Limits.wanted` wanted look-ups run at a
-/// time. Abandoned look-ups do not count against that limit. So if the look-up of one name hangs, it delays other names
-/// only while dials wait for that name. `Limits.threads` limits the threads for wanted and abandoned look-ups together.
-/// A thread is started when a look-up is queued and a new thread could take it at once. A thread ends when there is no
-/// look-up that it could take.
+/// for IPv6 addresses. Queries are served in the order in which they were first wanted. At most `Limits.wanted` wanted
+/// look-ups run at a time. Abandoned look-ups do not count against that limit. So if the look-up of one name hangs, it
+/// delays other names only while dials wait for that name. `Limits.threads` limits the threads for wanted and abandoned
+/// look-ups together. A thread is started when a look-up is queued and a new thread could take it at once. A thread ends
+/// when there is no look-up that it could take.
 struct ResolverStateMachine<Query: Hashable & Sendable, Waiter: Sendable>: ~Copyable {
     struct Limits {
         /// How many wanted look-ups may run at a time.
