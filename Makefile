@@ -16,6 +16,7 @@ SPEED_FLAGS ?=
 LEDGER_FLAGS ?= --requests 1000000
 SIMULATION_FLAGS ?= --seeds 100000
 POLICIES_FLAGS ?= --seeds 100000
+WALKS ?= 100000
 SEED ?=
 SIMULATE_FLAGS ?=
 BENCH_FLAGS ?=
@@ -27,7 +28,7 @@ POLICY_COST_FLAGS ?=
 PIPELINE_COST_FLAGS ?= --limit-microseconds 1.2 --limit-allocations 1.1
 
 .DEFAULT_GOAL := help
-.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost policy-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet chaos policies
+.PHONY: help dependencies test demo examples integrations docs check format test-thread test-address planted-faults servers httpbin loopback identities http2 http2-wire http2-servers silent-path pipeline-cost policy-cost instructions bench speed clean fuzz silence churn ledger idle-race torture interop trust http2-fields streams stalled proxies simulate-client simulate fleet chaos policies walks
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -149,6 +150,11 @@ fleet: ## Run the example FleetLimit: four processes keep one quota, while the s
 simulate: dependencies ## Simulate services that are slow, overloaded or down, with several kinds of clients (SIMULATE_FLAGS="--seeds 100", --write)
 	$(SWIFT) build -c release --product bowline-trust
 	@Scripts/simulate $(SIMULATE_FLAGS)
+
+walks: dependencies ## Take 100,000 random walks through each machine of the resilience policies (WALKS=n)
+	$(SWIFT) build --build-tests
+	@BOWLINE_WALKS=$(WALKS) $(SWIFT) test --skip-build --no-parallel --filter \
+		'(RateStateMachine|TokenSupply|BreakerStateMachine|ConcurrencyStateMachine|BalancerMachine|HedgingStateMachine)Tests/walk'
 
 chaos: ## Kill, stop, slow and break one of five nginx under load, and compare with AsyncHTTPClient in a retry loop (CHAOS_FLAGS=--short)
 	@Scripts/install-dependencies --with-servers

@@ -245,9 +245,10 @@ struct BreakerStateMachineTests {
     @Test("For 100,000 random steps the breaker does what the model does")
     func walk() throws {
         var random = SeededRandom.fromEnvironment()
-        for round in 0..<200 {
+        let walks = RandomWalks.usually(200, steps: 500)
+        for round in 0..<walks.count {
             var walk = BreakerWalk(&random)
-            for step in 0..<500 {
+            for step in 0..<walks.steps {
                 let difference = walk.step(&random)
                 try #require(difference == nil, "round \(round), step \(step): \(difference ?? "")")
             }

@@ -215,9 +215,10 @@ struct ConcurrencyStateMachineTests {
     @Test("For 100,000 random steps the gate does what the model does, and every ticket ends once", .tags(.CO1))
     func walk() throws {
         var random = SeededRandom.fromEnvironment()
-        for round in 0..<200 {
+        let walks = RandomWalks.usually(200, steps: 500)
+        for round in 0..<walks.count {
             let walk = LimitWalk(&random)
-            for step in 0..<500 {
+            for step in 0..<walks.steps {
                 let difference = walk.step(&random)
                 try #require(difference == nil, "round \(round), step \(step): \(difference ?? "")")
             }

@@ -286,10 +286,11 @@ struct RateStateMachineTests {
         .tags(.RA1))
     func walk() {
         var random = SeededRandom.fromEnvironment()
-        for _ in 0..<200 {
+        let walks = RandomWalks.usually(200, steps: 500)
+        for _ in 0..<walks.count {
             let seed = random.next()
             var walk = RateWalk(seed: seed)
-            walk.run(steps: 500)
+            walk.run(steps: walks.steps)
             #expect(walk.violations == [], "seed \(seed)")
             if !walk.violations.isEmpty { return }
         }

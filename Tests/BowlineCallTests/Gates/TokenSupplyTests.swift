@@ -279,10 +279,11 @@ struct TokenSupplyTests {
     @Test("Random walks of 100,000 steps: only tokens that the store gave, in order, and no attempt waits in vain")
     func walk() {
         var random = SeededRandom.fromEnvironment()
-        for _ in 0..<200 {
+        let walks = RandomWalks.usually(200, steps: 500)
+        for _ in 0..<walks.count {
             let seed = random.next()
             var walk = SupplyWalk(seed: seed)
-            walk.run(steps: 500)
+            walk.run(steps: walks.steps)
             #expect(walk.violations == [], "seed \(seed)")
             if !walk.violations.isEmpty { return }
         }

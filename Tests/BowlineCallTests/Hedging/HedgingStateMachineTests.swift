@@ -226,7 +226,8 @@ struct HedgingStateMachineTests {
     func walk() throws {
         var random = SeededRandom.fromEnvironment()
         var made: Set<DrivenCall.Transition> = []
-        for _ in 0..<4000 { made.formUnion(try walk(seed: random.next(), steps: 25)) }
+        let walks = RandomWalks.usually(4000, steps: 25)
+        for _ in 0..<walks.count { made.formUnion(try walk(seed: random.next(), steps: walks.steps)) }
         let documented = try HedgingStateMachine.Step.documented()
         #expect(made.subtracting(documented).isEmpty)
         #expect(documented.subtracting(made).isEmpty)
