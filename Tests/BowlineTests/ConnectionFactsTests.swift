@@ -81,7 +81,8 @@ struct ConnectionFactsTests {
                     let instants = [timings.started, timings.leased, timings.sent, timings.firstByte, timings.head]
                     let known = try instants.map { try #require($0) }
                     #expect(known == known.sorted())
-                    #expect(known[2].duration(to: known[3]) >= .milliseconds(1))
+                    // The answer comes 2 ms after the request. That the request was written may be noticed late.
+                    #expect(known[1].duration(to: known[3]) >= .milliseconds(2))
                     #expect((timings.dial != nil) == (number == 1))
                 }
             }
