@@ -80,7 +80,10 @@ struct HostAddressesTests {
         names.hold(six)
         names.answer(four, ["192.0.2.2"], validFor: .seconds(100))
         #expect(known(transport) == ["2001:db8::1", "192.0.2.1"])
-        try await eventually("the limit of the look-up") { clock.nextDeadline == .at(13) && names.calls.count == 4 }
+        try await eventually("the limit of the look-up, and the answer") {
+            clock.nextDeadline == .at(13) && names.calls.count == 4
+                && transport.environment.addresses.cached(origin.host, .v4)?.map(\.description) == ["192.0.2.2"]
+        }
         clock.advance(to: .at(13))
         try await eventually("the new list") { known(transport) == ["2001:db8::1", "192.0.2.2"] }
         try await eventually("the look-up is cancelled") { names.cancelled == [six] }

@@ -56,7 +56,11 @@ struct HostLookUp {
                 cache.endSoon(lookUps)
                 return answers
             case .limitPassed:
-                answers.areCutOff = true
+                // An answer may have come although its look-up has not reported it yet.
+                for family in families where answers[family] == nil {
+                    answers[family] = cache.cached(host, family).map { .success($0) }
+                }
+                answers.areCutOff = answers.count < families.count
                 return answers
             }
         }
