@@ -40,10 +40,9 @@ struct PeakLatency {
 
     /// Records that an attempt was cancelled after this time, for example because its hedge was faster.
     ///
-    /// An attempt that was cancelled before the average time says nothing. A longer one would have been answered later,
-    /// and nobody knows when: its time is added to the estimate, because an endpoint that has not answered for a time
-    /// will on average need its usual time from then on. Otherwise hedges would hide how slow an endpoint is. The times of
-    /// attempts that were in flight together count once.
+    /// An attempt that was cancelled before the average time says nothing. The answer to a longer one would have come
+    /// later, on average after the endpoint's usual time from then on. So the attempt's time is added to the estimate.
+    /// Otherwise hedges would hide how slow an endpoint is. The times of attempts that were in flight together count once.
     mutating func wasCancelled(after elapsed: Duration, at now: MonotonicInstant, average: Double) {
         let sample = Self.nanoseconds(elapsed)
         guard sample > average else { return }

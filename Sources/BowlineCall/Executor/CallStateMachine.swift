@@ -96,7 +96,7 @@ struct CallStateMachine: ~Copyable {
     /// The furthest progress of all attempts of this hop. The service may have acted on an earlier attempt, even if the
     /// last attempt was never sent.
     private var furthest = RequestProgress.neverSent
-    /// What the gates are asked for in the state `admitting`.
+    /// Which sending waits for the gates in the state `admitting`.
     private var repetition = Repetition.retry
     /// Whether the request was sent once more since the last retry: after a 401 (renewed), or after a 417 (without
     /// `Expect`).

@@ -12,7 +12,7 @@ final class AttemptGate: Sendable {
     /// The admission of a retry, made before the retry replaces the last outcome. A class, because few calls need it.
     final class Held: Sendable {
         let admission: Admission
-        /// What the retry has got, to give it back if the retry is not sent; nil: nothing.
+        /// The retry's turn and token, which go back if the retry is not sent; nil: it has none.
         fileprivate let visit: GateVisit?
 
         fileprivate init(_ admission: Admission, _ visit: GateVisit?) {

@@ -7,7 +7,7 @@ struct GateVisit: Sendable {
     let deadline: MonotonicInstant?
     /// The attempt waits for the rate gate at most until this instant.
     var rateWaitEnds = MonotonicInstant.distantFuture
-    /// The attempt's number in the queue it waits in, or among those that sleep.
+    /// The attempt's number while it waits, in a queue or for its turn.
     var ticket: UInt64 = 0
     /// When the attempt entered the queue, and how long it waited for the limit of concurrency before that.
     var queued = MonotonicInstant.distantFuture
