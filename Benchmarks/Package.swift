@@ -20,6 +20,16 @@ let package = Package(
             ],
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),
+        .executableTarget(
+            name: "NIOFloorDriver",
+            dependencies: [
+                "DriverKit",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+        ),
         .target(name: "AllocationCount"),
         // The C library of the platform. It is the only target that asks which platform it is.
         .target(name: "BenchmarkPlatform", swiftSettings: [.swiftLanguageMode(.v6)]),

@@ -295,6 +295,21 @@ def own_tasks(root):
     return found
 
 
+# A Character takes the combining marks behind it with it, so foreign text can hide a separator from a split of Characters.
+_CHARACTER_SPLIT = re.compile(r"\.split\s*(?:\(\s*separator:\s*\"|\{\s*\$0 == \"|\(whereSeparator:\s*\{\s*\$0 == \")")
+_CHARACTER_SPLIT_MODULES = _OWN_TASK_MODULES
+
+
+def character_splits(root):
+    found = []
+    for path in swift_files(root, [f"Sources/{module}" for module in _CHARACTER_SPLIT_MODULES]):
+        for number, line in enumerate(code_only(read(path)).split("\n"), start=1):
+            if _CHARACTER_SPLIT.search(line):
+                found.append(Violation(path.relative_to(root), number, "text is split at Characters",
+                                       "split its `utf8` at a byte: a combining mark hides a separator before it"))
+    return found
+
+
 _LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -542,6 +557,7 @@ RULES = [
     ("safety notes", safety_notes),
     ("no sleeping tests", sleeps),
     ("tasks that inherit the executor", own_tasks),
+    ("text is split at bytes", character_splits),
     ("no left-overs", left_overs),
     ("nothing newer than Swift 6.2", newer_swift),
     ("no machine paths", machine_paths),

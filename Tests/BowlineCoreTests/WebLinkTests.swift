@@ -116,6 +116,9 @@ struct WebLinkTests {
         Case(
             "text behind a quoted value ends the field", "</a>; rel=\"a\"b, </c>; rel=c",
             links: ["https://api.example/a a"]),
+        Case(
+            "a space with a combining mark separates relations", "</a>; rel=\"a \u{31B}b\"",
+            links: ["https://api.example/a a,\u{31B}b"]),
         Case("a target without its end", "</a>; rel=a, </b; rel=b", links: ["https://api.example/a a"]),
         Case(
             "a quoted value without its end", "</a>; rel=\"a, </b>; rel=b",

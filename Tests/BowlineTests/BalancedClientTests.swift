@@ -112,6 +112,58 @@ struct BalancedClientTests {
         try await stopped.wait()
     }
 
+    @Test("A shutdown ends the wait of a retry for an endpoint; nothing more is sent", .tags(.BA9))
+    func shutdownEndsRetry() async throws {
+        try await withVirtualTime(seed: 1) { time in
+            let (lists, source) = AsyncStream<[ServiceEndpoint]>.makeStream()
+            source.yield([ServiceEndpoint("http://a.example")])
+            let stub = StubTransport()
+            stub.on(.get, "/users") { _ in
+                source.yield([])
+                return .respond(.serviceUnavailable)
+            }
+            let client = try client(stub, endpoints: .updates(EndpointUpdates(lists))) {
+                $0.clock = time.clock
+                $0.random = time.random
+            }
+            let call = Task { try await client.get("users") }
+            try await time.sleep(for: .seconds(5))
+            #expect(stub.calls.count == 1)
+            await client.shutdown()
+            #expect(time.elapsed == .seconds(5))
+            source.yield([ServiceEndpoint("http://b.example")])
+            let error = await #expect(throws: ServiceError.self) { try await call.value }
+            #expect(error?.code == .noEndpoint)
+            #expect(error?.progress == .neverSent)
+            #expect(error?.attempts == 2)
+            #expect(error?.requestsSent == 1)
+            #expect(error?.message.contains("began to shut down") == true)
+            #expect(stub.calls.count == 1)
+        }
+    }
+
+    @Test("During a shutdown, the first attempt of a call still waits for an endpoint, and is sent", .tags(.BA9))
+    func shutdownKeepsFirst() async throws {
+        try await withVirtualTime(seed: 1) { time in
+            let (lists, source) = AsyncStream<[ServiceEndpoint]>.makeStream()
+            let stub = StubTransport()
+            stub.on(.get, "/users", always: .respond(body: "x"))
+            let client = try client(stub, endpoints: .updates(EndpointUpdates(lists))) {
+                $0.clock = time.clock
+                $0.random = time.random
+            }
+            let call = Task { try await client.get("users").text() }
+            try await time.sleep(for: .seconds(1))
+            async let report = client.shutdown()
+            try await time.sleep(for: .seconds(1))
+            source.yield([ServiceEndpoint("http://a.example")])
+            let text = try await call.value
+            #expect(text == "x")
+            _ = await report
+            #expect(sent(stub) == ["http://a.example/users Bearer secret own"])
+        }
+    }
+
     @Test("The release of the last copy of a client ends the reading of a sequence of lists", .tags(.BA11))
     func release() async throws {
         let (lists, source) = AsyncStream<[ServiceEndpoint]>.makeStream()

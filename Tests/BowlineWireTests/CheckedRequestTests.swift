@@ -56,6 +56,8 @@ import Testing
         Refused(RequestDraft("POST", fields: [("Transfer-Encoding", "")], framing: .chunked), .invalidTransferEncoding),
         Refused(RequestDraft(fields: [("Connection", "close, x-hop")]), .unsupportedConnectionOption),
         Refused(RequestDraft(fields: [("Connection", "close x")]), .unsupportedConnectionOption),
+        Refused(RequestDraft(fields: [("Connection", "close,\u{301}, te")]), .unsupportedConnectionOption),
+        Refused(RequestDraft(fields: [("Connection", "\u{212A}eep-alive")]), .unsupportedConnectionOption),
         Refused(RequestDraft(fields: [("Expect", "the unexpected")]), .unsupportedExpectation),
         Refused(RequestDraft(fields: [("TE", "gzip")]), .unsupportedTE),
     ]

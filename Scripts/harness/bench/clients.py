@@ -22,11 +22,13 @@ class Figures(dict):
 class Driver:
     """A client that runs in one of our drivers (Benchmarks/README.md describes drivers)."""
 
-    def __init__(self, name, binary, *extra, counts_allocations=True, does=lambda work: True):
+    def __init__(self, name, binary, *extra, counts_allocations=True, knows_classical=False, does=lambda work: True):
         self.name = name
         self.binary = binary
         self.extra = extra
         self.counts_allocations = counts_allocations
+        # Whether the driver has the option `--classical`. The others offer no hybrid key exchange, or cannot leave it out.
+        self.knows_classical = knows_classical
         self.does = does
         self.version = name
 
@@ -53,7 +55,7 @@ class Driver:
 
     def _own(self, work):
         """The options of this driver that others do not know."""
-        return [*self.extra, *(["--classical"] if work.classical and self in OURS.values() else [])]
+        return [*self.extra, *(["--classical"] if work.classical and self.knows_classical else [])]
 
     def _said(self, run):
         try:
@@ -133,14 +135,17 @@ class H2load:
 
 
 OURS = {
-    "loop": Driver("Bowline, event-loop executor", RELEASE / "BowlineDriver", "--event-loop-executor"),
-    "default": Driver("Bowline, default executor", RELEASE / "BowlineDriver"),
+    "loop": Driver("Bowline, event-loop executor", RELEASE / "BowlineDriver", "--event-loop-executor", knows_classical=True),
+    "default": Driver("Bowline, default executor", RELEASE / "BowlineDriver", knows_classical=True),
 }
 PEER_CLIENTS = {
     "hyper": Driver("hyper", PEERS / "hyper"),
     "Go": Driver("Go net/http", PEERS / "go", counts_allocations=False),
     "AsyncHTTPClient": Driver("AsyncHTTPClient", RELEASE / "AsyncHTTPClientDriver", does=lambda work: not work.classical),
     "libcurl": Driver("libcurl", PEERS / "curl"),
+    # What a client on SwiftNIO pays at least for a connection per request.
+    "SwiftNIO": Driver("SwiftNIO without a client", RELEASE / "NIOFloorDriver", "--event-loop-executor", knows_classical=True,
+                       does=lambda work: work.name.startswith("churn")),
     # This client trusts only the system's certificate authorities.
     "URLSession": Driver("URLSession", RELEASE / "URLSessionDriver", does=lambda work: not work.tls),
     "wrk": Wrk(),

@@ -79,9 +79,7 @@ extension ServiceError {
 extension UnexpectedStatus {
     /// Whether the media type says that the body is JSON (RFC 8259, RFC 6839 §3.1).
     fileprivate var isJSON: Bool {
-        guard let whole = fields[.contentType] else { return false }
-        let end = whole.firstIndex(of: ";") ?? whole.endIndex
-        let type = whole[..<end].filter { $0 != " " && $0 != "\t" }.lowercased()
+        guard let type = fields[.contentType].flatMap(MediaType.name) else { return false }
         return type == "application/json" || type.hasSuffix("+json")
     }
 }

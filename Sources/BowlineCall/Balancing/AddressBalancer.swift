@@ -43,12 +43,14 @@ final class AddressBalancer: Sendable {
         }
     }
 
-    /// Waits for the addresses, at most until the call's deadline.
+    /// Waits for the addresses, at most until the call's deadline. A drain ends the wait of a retry and of a hedge.
     ///
     /// - Throws: ``ServiceError``, an error of the look-up; `CancellationError`.
     func lookUp(for context: RequestContext) async throws -> Readiness {
-        try await startedLookUp().value(
-            until: context.deadline?.instant, clock: surroundings.clock, call: context.call)
+        let lookUp = startedLookUp()
+        return try await context.waitUnlessDraining(balancer.origin) { [surroundings] in
+            try await lookUp.value(until: context.deadline?.instant, clock: surroundings.clock, call: context.call)
+        }
     }
 
     /// Returns the look-up that is under way, or starts one. It has no deadline of a call, because calls share it; the

@@ -64,7 +64,8 @@ final class ListBalancer: Sendable {
         return balancer.choose(for: context, options)
     }
 
-    /// Waits for an endpoint, at most for `timeouts.poolAcquire` and until the call's deadline.
+    /// Waits for an endpoint, at most for `timeouts.poolAcquire` and until the call's deadline. A drain ends the wait of a
+    /// retry and of a hedge.
     ///
     /// - Throws: ``ServiceError`` `noEndpoint`, `deadlineExceeded` or `forciblyClosed`; `CancellationError`.
     func waitAndChoose(for context: RequestContext, _ options: BalancingOptions) async throws -> PlacedAttempt {
@@ -79,8 +80,10 @@ final class ListBalancer: Sendable {
                 throw failure(.noEndpoint, "the source of endpoints has ended without one", context)
             }
             do {
-                try await arrival.value(
-                    until: limit == .distantFuture ? nil : limit, clock: surroundings.clock, call: context.call)
+                try await context.waitUnlessDraining(base.origin) { [surroundings] in
+                    try await arrival.value(
+                        until: limit == .distantFuture ? nil : limit, clock: surroundings.clock, call: context.call)
+                }
             } catch is SharedWork<Void>.LimitPassed {
                 throw own <= limit
                     ? failure(.noEndpoint, "the list of endpoints was empty for timeouts.poolAcquire", context)

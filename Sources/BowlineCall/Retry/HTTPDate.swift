@@ -6,18 +6,19 @@ package enum HTTPDate {
     /// `Sun Nov  6 08:49:37 1994`. Returns nil for any other text. The day of the week is not checked.
     package static func parse(_ text: String) -> Int64? {
         guard text.utf8.count <= 64 else { return nil }
-        let words = text.split { $0 == " " || $0 == "," || $0 == "-" || $0 == "\t" }.map(String.init)
+        let words = text.utf8.split(whereSeparator: isBetweenWords).map { String(Substring($0)) }
         // The form without a zone (`asctime`): day of the week, month, day, time, year. The others: day of the week,
         // day, month, year, time, GMT.
         let parts: (day: String, month: String, year: String, time: String)
-        if words.count == 5, words[3].contains(":") {
+        if words.count == 5, words[3].utf8.contains(UInt8(ascii: ":")) {
             parts = (words[2], words[1], words[4], words[3])
         } else if words.count == 6, words[5] == "GMT" || words[5] == "UTC" {
             parts = (words[1], words[2], words[3], words[4])
         } else {
             return nil
         }
-        let clock = parts.time.split(separator: ":", omittingEmptySubsequences: false).map { number(String($0)) }
+        let clock = parts.time.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+            .map { number(String(Substring($0))) }
         guard let day = number(parts.day), let month = months.firstIndex(of: parts.month.lowercased()),
             var year = number(parts.year), clock.count == 3, let hour = clock[0], let minute = clock[1],
             let second = clock[2]
@@ -31,6 +32,10 @@ package enum HTTPDate {
     }
 
     private static let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+
+    private static func isBetweenWords(_ byte: UInt8) -> Bool {
+        byte == 0x20 || byte == 0x09 || byte == UInt8(ascii: ",") || byte == UInt8(ascii: "-")
+    }
 
     private static func number(_ text: String) -> Int64? {
         guard !text.isEmpty, text.utf8.count <= 4, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {

@@ -12,15 +12,15 @@ struct RedactedURL: CustomStringConvertible {
         var text = url.origin.baseText + url.path
         if let query = url.query {
             text += "?"
-            text += query.split(separator: "&", omittingEmptySubsequences: false)
-                .map(Self.redacted).joined(separator: "&")
+            text += query.utf8.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false)
+                .map { Self.redacted(Substring($0)) }.joined(separator: "&")
         }
         // The text is percent-encoded and therefore ASCII, so it can be cut after any byte.
         description = text.utf8.count > Self.limit ? String(text.prefix(Self.limit)) : text
     }
 
     private static func redacted(_ part: Substring) -> String {
-        guard let equals = part.firstIndex(of: "=") else { return part.isEmpty ? "" : "REDACTED" }
+        guard let equals = part.utf8.firstIndex(of: UInt8(ascii: "=")) else { return part.isEmpty ? "" : "REDACTED" }
         return part[...equals] + "REDACTED"
     }
 }

@@ -41,24 +41,25 @@ package enum TextEncoding: Sendable, Hashable {
 
     /// Returns the first `charset` parameter of a media type, without its quotation marks.
     private static func charset(of contentType: String) -> Substring? {
-        for parameter in contentType.split(separator: ";").dropFirst() {
-            let parts = parameter.split(separator: "=", maxSplits: 1)
-            guard parts.count == 2, trimmed(parts[0]).lowercased() == "charset" else { continue }
-            var value = trimmed(parts[1])
-            for quotationMark in ["\"", "'"] where value.hasPrefix(quotationMark) && value.hasSuffix(quotationMark) {
+        for parameter in contentType.utf8.split(separator: UInt8(ascii: ";")).dropFirst() {
+            let parts = parameter.split(separator: UInt8(ascii: "="), maxSplits: 1).map(trimmed)
+            guard parts.count == 2, Substring(parts[0]).lowercased() == "charset" else { continue }
+            var value = parts[1]
+            for quotationMark in "\"'".utf8 where value.first == quotationMark && value.last == quotationMark {
                 value = value.dropFirst().dropLast()
             }
-            return value
+            return Substring(value)
         }
         return nil
     }
 
-    private static func trimmed(_ text: Substring) -> Substring {
-        var text = text
-        while let first = text.first, first == " " || first == "\t" { text = text.dropFirst() }
-        while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }
+    private static func trimmed(_ text: Substring.UTF8View) -> Substring.UTF8View {
+        var text = text.drop(while: isSpace)
+        while let last = text.last, isSpace(last) { text = text.dropLast() }
         return text
     }
+
+    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
     private func text(_ bytes: ByteBufferView) -> String {
         switch self {

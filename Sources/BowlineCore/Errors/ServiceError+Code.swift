@@ -119,6 +119,7 @@ extension ServiceError.Code {
     /// The circuit breaker refused the attempt, because most recent attempts have failed. Nothing was sent.
     /// ``ServiceError/retryAfter`` says when the next probe may go.
     public static let circuitOpen = Self(rawValue: "circuitOpen")
-    /// There was no endpoint to send the attempt to within `timeouts.poolAcquire`: the list of endpoints is empty.
+    /// There was no endpoint to send the attempt to within `timeouts.poolAcquire`: the list of endpoints is empty. Also: a
+    /// shutdown began while a retry or hedge waited for an endpoint. Nothing was sent.
     public static let noEndpoint = Self(rawValue: "noEndpoint")
 }

@@ -106,7 +106,7 @@ package struct LinkFieldReader {
 
     private static func link(_ element: Element, at url: ServiceURL?) -> WebLink? {
         guard let relation = element.parameters.first(where: { $0.name == "rel" })?.value else { return nil }
-        let relations = relation.lowercased().split { $0 == " " || $0 == "\t" }.map(String.init)
+        let relations = relation.lowercased().utf8.split(whereSeparator: Self.isSpace).map { String(Substring($0)) }
         guard !relations.isEmpty, let target = target(element.target, at: url) else { return nil }
         // As with redirects, a response must not lead to a Unix domain socket of this machine, unless it came from the
         // same socket.

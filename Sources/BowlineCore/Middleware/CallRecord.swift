@@ -130,24 +130,25 @@ package final class CallRecord: ResponseBodyObserver {
 
     /// Sleeps until `instant`. Returns false as soon as the client begins to shut down.
     func sleepUnlessDraining(until instant: MonotonicInstant) async throws -> Bool {
-        guard let registry else {
-            try await clock.sleep(until: instant, tolerance: nil)
-            return true
-        }
-        return try await withThrowingTaskGroup(of: Bool.self) { group in
-            group.addTask { [clock] in
-                try await clock.sleep(until: instant, tolerance: nil)
-                return true
-            }
+        try await unlessDraining { [clock] in try await clock.sleep(until: instant, tolerance: nil) } != nil
+    }
+
+    /// Waits as `wait` does. Returns nil as soon as the client begins to shut down; `wait` is then cancelled.
+    package func unlessDraining<Value: Sendable>(
+        _ wait: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value? {
+        guard let registry else { return try await wait() }
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask { try await wait() }
             group.addTask {
                 await registry.waitForDrainToBegin()
-                return false
+                return nil
             }
             defer { group.cancelAll() }
-            let isDue = try await group.next() ?? true
+            let value = try await group.next() ?? nil
             // `waitForDrainToBegin` also returns when it is cancelled.
             try Task.checkCancellation()
-            return isDue
+            return value
         }
     }
 

@@ -154,7 +154,8 @@ public struct ServiceURL: Sendable, Hashable {
     private static func removingDotSegments(_ path: String) -> String {
         guard path.utf8.mayHoldDotSegment else { return path }
         var kept: [Substring] = []
-        let segments = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        let segments = path.utf8.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+            .map { Substring($0) }
         for (index, segment) in segments.enumerated() {
             let isLast = index == segments.count - 1
             switch segment.lowercased() {

@@ -190,7 +190,9 @@ private struct StackEntry {
 
     /// Parses NIOSSL's description: `Error: CODE error:HEX:library:function:REASON at file:line`.
     init(_ error: BoringSSLInternalError) {
-        let parts = "\(error)".split(separator: ":", maxSplits: 6, omittingEmptySubsequences: false)
+        let parts = "\(error)".utf8
+            .split(separator: UInt8(ascii: ":"), maxSplits: 6, omittingEmptySubsequences: false)
+            .map { Substring($0) }
         let code = parts.count > 2 ? Int(parts[2], radix: 16) ?? 0 : 0
         let word = parts.count > 5 ? parts[5].prefix { $0 != " " } : ""
         let isName = word.utf8.allSatisfy { byte in

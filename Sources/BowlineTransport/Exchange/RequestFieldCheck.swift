@@ -96,16 +96,22 @@ struct RequestFieldCheck {
         guard isRight else { throw RequestCheckError(.invalidContentLength) }
     }
 
+    /// The options of `Connection` that a request may have, beside `close`.
+    private static let connectionOptions: [StaticString] = ["keep-alive", "upgrade", "te"]
+
     private mutating func takeConnection(_ value: String) throws(RequestCheckError) {
-        for element in value.split(separator: ",") {
-            var option = element.drop { $0 == " " || $0 == "\t" }
-            while option.last == " " || option.last == "\t" { option.removeLast() }
-            switch option.lowercased() {
-            case "close": saysClose = true
-            case "keep-alive", "upgrade", "te", "": break
-            default: throw RequestCheckError(.unsupportedConnectionOption)
+        var value = value
+        var isSupported = true
+        value.withUTF8 { bytes in
+            UnsafeRawBufferPointer(bytes).forEachListElement { option in
+                if option.equalsIgnoringCase("close") {
+                    saysClose = true
+                } else if !Self.connectionOptions.contains(where: option.equalsIgnoringCase) {
+                    isSupported = false
+                }
             }
         }
+        guard isSupported else { throw RequestCheckError(.unsupportedConnectionOption) }
     }
 }
 
