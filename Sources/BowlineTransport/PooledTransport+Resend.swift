@@ -16,6 +16,9 @@ struct ResendPolicy {
     /// requests, and connections that had not.
     private var declines = (used: 0, new: 0)
 
+    /// Whether the request has had a connection: one that took no more requests, or one on which it was sent.
+    var hasTried: Bool { count > 0 || declines != (0, 0) }
+
     /// The progress of the last send that was repeated.
     private var earlierProgress = RequestProgress.neverSent
 

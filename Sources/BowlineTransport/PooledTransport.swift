@@ -63,10 +63,9 @@ package final class PooledTransport: ServiceTransport {
         in pool: ConnectionPool, for prepared: PreparedRequest, _ resend: ResendPolicy
     ) async throws -> (Lease, at: MonotonicInstant) {
         try Task.checkCancellation()
-        if let lease = tryLease(in: pool, for: prepared, resend) {
-            // For a first lease without a wait, the start of the attempt serves as the time, so the clock is not read.
-            return (lease, at: resend.count == 0 ? prepared.deadline.started : environment.clock.now)
-        }
+        // For the first try, the start of the attempt serves as the time, so the clock is not read.
+        let now = resend.hasTried ? environment.clock.now : prepared.deadline.started
+        if let lease = tryLease(in: pool, resend, now: now) { return (lease, at: now) }
         let queued = beginWaiting(in: pool, prepared, resend)
         defer { if let queued { dequeued(prepared, resend: resend.count, since: queued) } }
         let lease = try await pool.lease(leaseOptions(resend, prepared))
@@ -108,10 +107,10 @@ package final class PooledTransport: ServiceTransport {
 
     @inline(never)
     private func tryLease(
-        in pool: ConnectionPool, for prepared: PreparedRequest, _ resend: ResendPolicy
+        in pool: ConnectionPool, _ resend: ResendPolicy, now: MonotonicInstant
     ) -> Lease? {
         guard !resend.requiresFresh else { return nil }
-        return pool.tryLease(affinity: environment.loops.currentAffinity, now: prepared.deadline.started)
+        return pool.tryLease(affinity: environment.loops.currentAffinity, now: now)
     }
 
     /// Reports a failed lease. Returns the error for the caller; nil: the pool was unused and has just been closed, and

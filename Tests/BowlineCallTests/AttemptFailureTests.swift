@@ -54,6 +54,26 @@ struct AttemptFailureTests {
         ServiceError(.connectionRefused, "its own call", progress: .refused),
     ]
 
+    @Test("A refusal by another client's gate does not return a retry that was sent to the budget", .tags(.GA7))
+    func refusalOfAnotherClient() async throws {
+        let harness = RetryHarness()
+        harness.stub.on(.get, "/x", inOrder: [.respond(.serviceUnavailable), .respond(.ok)])
+        let origin = try ServiceURL("http://stub.invalid").origin
+        let next = try pipeline(harness) { request, context, next in
+            let response = try await next(request, context: context)
+            guard context.attempt > 1 else { return response }
+            var error = ServiceError(.circuitOpen, "the audit log's breaker is open")
+            error.refusal = GateRefusal(
+                gate: .breaker, scope: PolicyScope(origin: origin, name: "audit"), reason: .open, retryAfter: nil)
+            throw error
+        }
+        let result = try await harness.send(through: next)
+        let error = await serviceError { try result.get() }
+        #expect(error?.code == .circuitOpen)
+        #expect(harness.stub.calls.count == 2)
+        #expect(harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions()) == 99)
+    }
+
     @Test(
         "An error that middleware throws after a response is not retried; its progress is at least ambiguous",
         arguments: afterwards)

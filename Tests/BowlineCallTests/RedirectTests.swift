@@ -159,6 +159,16 @@ struct RedirectTests {
         #expect(stub.calls.count == 2)
     }
 
+    @Test("Locations whose bytes differ only in their normal form are refused", .tags(.RD5))
+    func locationsByBytes() async throws {
+        var fields = HTTPFields()
+        fields[values: .location] = ["/\u{E9}", "/e\u{301}"]
+        stub.on(.get, "/a", always: .respond(.found, fields: fields))
+        let error = await error(.get("http://api.example/a"))
+        #expect(error?.code == .redirectRefused)
+        #expect(stub.calls.count == 1)
+    }
+
     @Test("Neither of two Locations is followed if one has an unsupported scheme", .tags(.RD7))
     func foreignSchemeAmongOthers() async throws {
         var fields = HTTPFields()

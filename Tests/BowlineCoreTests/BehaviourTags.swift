@@ -5,4 +5,5 @@ import Testing
 extension Tag {
     @Tag static var I1: Self
     @Tag static var KA17: Self
+    @Tag static var PX4: Self
 }

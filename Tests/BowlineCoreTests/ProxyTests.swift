@@ -3,6 +3,16 @@ import Testing
 
 @Suite("URLs of proxies")
 struct ProxyTests {
+    @Test("Credentials whose bytes differ only in their normal form are other credentials", .tags(.PX4))
+    func credentialBytes() throws {
+        let one = try Proxy("http://proxy.test", credentials: ProxyCredentials(user: "u", password: "\u{E9}"))
+        let other = try Proxy("http://proxy.test", credentials: ProxyCredentials(user: "u", password: "e\u{301}"))
+        #expect(one.authorization != other.authorization)
+        #expect(one != other)
+        #expect(Set([one, other]).count == 2)
+        #expect(one.credentials == ProxyCredentials(user: "u", password: "\u{E9}"))
+    }
+
     @Test(
         "A proxy's URL gives kind, host and port",
         arguments: [

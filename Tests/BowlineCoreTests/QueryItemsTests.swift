@@ -12,6 +12,16 @@ struct QueryItemsTests {
         ("\"'()!", "%22%27%28%29%21", "%22%27%28%29%21"),
     ]
 
+    @Test("Names whose bytes differ only in their normal form are other names")
+    func names() {
+        var items: QueryItems = ["\u{E9}": 1, "e\u{301}": 2]
+        items["\u{E9}"] = 3
+        #expect(items["e\u{301}"].map { "\($0)" } == "2")
+        items["e\u{301}"] = nil
+        #expect(items["\u{E9}"].map { "\($0)" } == "3")
+        #expect(items["e\u{301}"] == nil)
+    }
+
     @Test("Names and values are percent-encoded once: a space is %20 in a query and + in a form", arguments: texts)
     func encoding(text: (plain: String, query: String, form: String)) {
         let items: QueryItems = [text.plain: text.plain]

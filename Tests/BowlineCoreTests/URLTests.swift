@@ -62,7 +62,11 @@ struct URLTests {
         arguments: [
             "", "example.com", "/x", "ftp://example.com", "http://", "http:///x", "http://user:pass@example.com",
             "http://example.com:0", "http://example.com:65536", "http://example.com:80x", "http://[::1", "http://[::g]",
-            "http://[::1]x", "http://exa mple.com", "http://ex\u{E4}mple.com", "http://a\\b", "http://a/\u{0D}\u{0A}x",
+            "http://[::1]x", "http://exa mple.com",
+            // A combining mark behind a colon or a bracket.
+            "http://example.com:\u{301}8080", "http://example.com:\u{301}", "http://[\u{301}::1]",
+            "http://[::1\u{600}]",
+            "http://[fe80::1%25\u{301}eth0]", "http://ex\u{E4}mple.com", "http://a\\b", "http://a/\u{0D}\u{0A}x",
             "http+unix:///x", "http+unix://%zz/x", "http://example.com/a\u{0}b", "javascript://x", "http://a%2Fb/",
             "http+unix://%2Ftmp%2Fa%0Ab.sock/x", "http+unix://%2Ftmp%2Fa%7F/x",
         ]

@@ -168,6 +168,21 @@ struct ExpectationTests {
         }
     }
 
+    @Test("A POST whose 417 does not say whether the body was sent is not sent again; a PUT is", .tags(.H1c))
+    func unmeasured() async throws {
+        for (method, sendings) in [(HTTPRequest.Method.post, 1), (.put, 2)] {
+            let stub = StubTransport()
+            stub.on(nil, "/up", inOrder: [.respond(HTTPResponse.Status(code: 417)), .respond(.created)])
+            let client = try ServiceClient(baseURL: "http://a.example", transport: stub) { $0.retry = .never }
+            var request = ServiceRequest(method: method, "/up", body: .text("payload"))
+            request.options.continueTimeout = .seconds(20)
+            let response = try await client.send(request)
+            #expect(response.status.code == (sendings == 1 ? 417 : 201))
+            #expect(stub.calls.count == sendings)
+            await client.shutdown()
+        }
+    }
+
     @Test("The caller gets a second 417, and the first 417 to a request without Expect", .tags(.H1c))
     func onlyOnce() async throws {
         try await withLoopbackServer { server in

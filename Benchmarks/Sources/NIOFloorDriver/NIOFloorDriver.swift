@@ -19,8 +19,8 @@ struct NIOFloorClient: BenchmarkClient {
     private let isOnEventLoop: Bool
 
     init(_ work: Work) throws {
-        guard work.mode == .requests, !work.isHTTP2, work.sent == nil, let url = URL(string: work.url), let host = url.host,
-            let port = url.port
+        guard work.mode == .requests, !work.isHTTP2, work.sent == nil, let url = URL(string: work.url),
+            let host = url.host, let port = url.port
         else { throw Misuse() }
         // All addresses of the benchmark are IP addresses or this name.
         address = try SocketAddress(ipAddress: host == "localhost" ? "127.0.0.1" : host, port: port)
@@ -44,7 +44,9 @@ struct NIOFloorClient: BenchmarkClient {
             .channelInitializer { [tls, request] channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    if let tls { try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: "localhost")) }
+                    if let tls {
+                        try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: "localhost"))
+                    }
                     try pipeline.addHandler(AnswerReader(request: request, answer: answer))
                 }
             }

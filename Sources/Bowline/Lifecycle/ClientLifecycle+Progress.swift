@@ -6,21 +6,24 @@ extension ClientLifecycle {
     /// closed.
     func progress() -> AsyncStream<ShutdownProgress> {
         AsyncStream(bufferingPolicy: .bufferingNewest(16)) { subscriber in
-            let (number, progress) = shared.withLock { ($0.subscribers.add(subscriber), $0.progress) }
+            let (number, isClosed) = shared.withLock { shared in
+                subscriber.yield(shared.progress)
+                return (shared.subscribers.add(subscriber), shared.progress.state == .closed)
+            }
             subscriber.onTermination = { [weak self] _ in
                 self?.shared.withLock { $0.subscribers.remove(number) }
             }
-            subscriber.yield(progress)
-            if progress.state == .closed { subscriber.finish() }
+            if isClosed { subscriber.finish() }
         }
     }
 
     /// Sends the current state to every subscriber.
     func publishProgress() {
-        let (subscribers, progress) = shared.withLock { ($0.subscribers.all, $0.progress) }
-        for subscriber in subscribers {
-            subscriber.yield(progress)
-            if progress.state == .closed { subscriber.finish() }
+        let closed = shared.withLock { shared -> [ProgressSubscribers.Subscriber] in
+            shared.publishProgress()
+            return shared.progress.state == .closed ? shared.subscribers.all : []
         }
+        // Outside the lock, because the end of a stream removes its subscriber.
+        for subscriber in closed { subscriber.finish() }
     }
 }

@@ -41,13 +41,11 @@ final class ClientLifecycle: CallRegistry {
     }
 
     func callEnded(_ call: CallRecord) {
-        let (drain, subscribers, progress) = shared.withLock { shared in
-            guard case .duringDrain(let remaining) = shared.machine.ended(call) else {
-                return (CheckedContinuation<Void, Never>?.none, [ProgressSubscribers.Subscriber](), shared.progress)
-            }
-            return (remaining == 0 ? shared.takeDrainWaiter() : nil, shared.subscribers.all, shared.progress)
+        let drain = shared.withLock { shared -> CheckedContinuation<Void, Never>? in
+            guard case .duringDrain(let remaining) = shared.machine.ended(call) else { return nil }
+            shared.publishProgress()
+            return remaining == 0 ? shared.takeDrainWaiter() : nil
         }
-        for subscriber in subscribers { subscriber.yield(progress) }
         // The last call has ended: `waitForChange(until:)` returns.
         drain?.resume()
     }

@@ -50,8 +50,11 @@ package enum AttemptOutcome: Sendable {
         }
     }
 
-    /// Whether a gate refused the attempt: nothing was sent.
-    var isRefusal: Bool { error?.refusal != nil }
+    /// Whether a gate refused the attempt: nothing was sent. False for the refusal of another client's gate, which
+    /// middleware threw.
+    var isRefusal: Bool {
+        if case .failed(let error, isOwn: true) = self { error.refusal != nil } else { false }
+    }
 
     /// Discards the response's body, if there is one.
     func discard() {

@@ -23,6 +23,14 @@ final class AttemptSender: Sendable {
         isWrapped = middleware != nil || observers.observesAttempts
     }
 
+    /// Gives the attempt a record, if the user's middleware may answer it without sending it.
+    func recorded(_ context: RequestContext) -> RequestContext {
+        guard middleware != nil, context.record == nil else { return context }
+        var context = context
+        context.record = AttemptRecord()
+        return context
+    }
+
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
     ///
     /// - Parameter held: The result of ``admit(_:_:)``; nil: the attempt has not come to the gates yet.
@@ -54,8 +62,9 @@ final class AttemptSender: Sendable {
         switch admission {
         case .ended(let outcome): return outcome
         case .go(let pass):
+            let context = recorded(context)
             let outcome = await sendAdmitted(request, context)
-            gate.left(pass, outcome, request)
+            gate.left(pass, outcome, request, wasSent: context.wasSent)
             return outcome
         }
     }
@@ -70,16 +79,15 @@ final class AttemptSender: Sendable {
     private func sendBalanced(
         _ request: ServiceRequest, _ context: RequestContext, _ balancing: AttemptBalancing
     ) async -> AttemptOutcome {
-        var (request, context) = (request, context)
+        var (request, context) = (request, recorded(context))
         let placed: PlacedAttempt?
         do {
             placed = try await balancing.place(&request, &context)
         } catch {
             return AttemptOutcome(error, isOwn: true)
         }
-        if middleware != nil { context.record = AttemptRecord() }
         let outcome = await sendPlaced(request, context)
-        if let placed { balancing.attemptEnded(placed, outcome, wasSent: context.record?.isSent ?? true) }
+        if let placed { balancing.attemptEnded(placed, outcome, wasSent: context.wasSent) }
         return outcome
     }
 
@@ -112,6 +120,11 @@ final class AttemptSender: Sendable {
         case .ended: return outcome
         }
     }
+}
+
+extension RequestContext {
+    /// Whether the attempt was given to the transport, as far as is known. False: middleware answered or refused it.
+    var wasSent: Bool { record?.isSent ?? true }
 }
 
 /// The innermost part of an attempt, after the user's middleware: the client's fields, credentials, the transport.

@@ -18,6 +18,12 @@ package final class CallExecutor: RequestHandler {
 
     var observers: CallObservers { plan.observers }
 
+    /// Adds an idempotency key to a request that needs one, before the user's middleware: it may send the request more
+    /// than once. Requests that the middleware makes get their keys in ``handle(_:context:)``.
+    package func addIdempotencyKey(to request: inout ServiceRequest) {
+        plan.idempotencyKeys.apply(to: &request)
+    }
+
     /// Runs the loop: carries out one step of the machine after another.
     package func handle(
         _ request: consuming ServiceRequest, context: consuming RequestContext
@@ -69,9 +75,10 @@ package final class CallExecutor: RequestHandler {
                 let isDue = try await waitForRetry(until: instant, &outcome, &granted, call.request, context)
                 step = call.waitEnded(isDue: isDue, &outcome, moment)
             case .admit:
-                admission = await admit(call.request, context, attempt: call.attempt(after: outcome), &outcome)
-                if admission?.isDrained ?? false {
-                    admission = nil
+                let isDrained: Bool
+                (admission, isDrained) = await admit(
+                    call.request, context, attempt: call.attempt(after: outcome), &outcome)
+                if isDrained {
                     refund(&granted, call.request)
                     step = call.drained(&outcome, moment)
                 } else {
@@ -230,16 +237,21 @@ package final class CallExecutor: RequestHandler {
         outcome = .answered(response, renewal)
     }
 
-    /// Leads a retry or a second sending through the gates. nil: there are none. While it waits there, the last response
-    /// holds no connection.
+    /// Leads a retry or a second sending through the gates. While it waits there, the last response holds no connection.
+    ///
+    /// - Returns: the admission; nil: there are no gates. And whether the client began to shut down meanwhile: then the
+    ///   attempt does not begin.
     private func admit(
         _ request: ServiceRequest, _ context: RequestContext, attempt: Int, _ outcome: inout AttemptOutcome
-    ) async -> AttemptGate.Held? {
-        guard plan.gates != nil else { return nil }
+    ) async -> (AttemptGate.Held?, isDrained: Bool) {
+        guard plan.gates != nil else { return (nil, false) }
         await releaseConnection(of: &outcome, context)
+        // The gates look for a drain only while an attempt waits there.
+        guard !context.call.isDraining else { return (nil, true) }
         var context = context
         context.attempt = attempt
-        return await attempts.admit(request, context)
+        let admission = await attempts.admit(request, context)
+        return admission?.isDrained ?? false ? (nil, true) : (admission, false)
     }
 
     /// Returns whether the retry is due; false: the client has begun to shut down, or the deadline has passed.

@@ -31,11 +31,13 @@ enum ExpectationPolicy {
     }
 
     /// Whether the service requested the body (100), or the whole body was sent, before the service answered. Then the
-    /// service may have processed the request, and the 417 may have another cause than `Expect`.
+    /// service may have processed the request, and the 417 may have another cause than `Expect`. A response without
+    /// timings, of a transport that measures none, does not say whether the body was sent.
     private static func isAnswerToBody(_ refusal: ServiceResponse, of request: ServiceRequest) -> Bool {
         guard !request.body.isNone else { return false }
         let facts = refusal.facts
-        return facts.timings.sent != nil || facts.informational.contains { $0.status.code == 100 }
+        return facts.timings.started == nil || facts.timings.sent != nil
+            || facts.informational.contains { $0.status.code == 100 }
     }
 
     private static func hasExpectation(_ request: ServiceRequest) -> Bool {

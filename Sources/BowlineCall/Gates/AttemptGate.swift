@@ -97,10 +97,15 @@ final class AttemptGate: Sendable {
     }
 
     /// An admitted attempt has ended.
-    func left(_ pass: GatePass, _ outcome: AttemptOutcome, _ request: ServiceRequest) {
-        let report = GateReport(
-            outcome, settings, maximumPause: policies.retryPolicy(for: request).options.maximumRetryAfter,
-            wallClock: WallClock.now)
+    ///
+    /// - Parameter wasSent: Whether the attempt reached the transport. False: middleware answered or refused it, which
+    ///   says nothing about the service.
+    func left(_ pass: GatePass, _ outcome: AttemptOutcome, _ request: ServiceRequest, wasSent: Bool) {
+        let report =
+            wasSent
+            ? GateReport(
+                outcome, settings, maximumPause: policies.retryPolicy(for: request).options.maximumRetryAfter,
+                wallClock: WallClock.now) : .nothing
         // Most attempts cannot change anything that needs a random number.
         let needsRandom =
             report.health == .failure || report.advice.pause > .zero || settings.breaker?.slowCallDuration != nil

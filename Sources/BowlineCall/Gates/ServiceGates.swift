@@ -171,14 +171,14 @@ package final class ServiceGates: Sendable {
     // MARK: The store of tokens
 
     /// Asks the store in a task of its own: the tokens are for all attempts of the scope, so the question must not end
-    /// with the call that caused it. The answer has a time limit.
+    /// with the call that caused it, nor have its deadline and other task-local values. The answer has a time limit.
     private func ask(
         _ supply: GateSettings.Supply, _ ask: TokenSupplyStateMachine.Ask, _ scope: PolicyScope,
         _ settings: GateSettings, _ observers: CallObservers
     ) {
-        let question = SharedWork<RateLimitGrant>()
-        question.start { try await supply.store.take(ask.count, of: scope, limit: supply.limit) }
-        Task.inheriting {
+        Task.detachedInheriting {
+            let question = SharedWork<RateLimitGrant>()
+            question.start { try await supply.store.take(ask.count, of: scope, limit: supply.limit) }
             let limit = self.clock.now.advanced(by: TokenSupplyStateMachine.patience)
             var grant: RateLimitGrant?
             do {
@@ -206,7 +206,7 @@ package final class ServiceGates: Sendable {
         for timer: TokenSupplyStateMachine.Timer, _ scope: PolicyScope, _ supply: GateSettings.Supply,
         _ settings: GateSettings, _ observers: CallObservers
     ) {
-        Task.inheriting {
+        Task.detachedInheriting {
             try? await self.clock.sleep(until: timer.ends, tolerance: nil)
             let now = self.now
             var effects = GateEffects()

@@ -44,8 +44,9 @@ final class HedgedAttempts: Sendable {
             let delay = policy.delay(
                 percentile: percentile, remaining: remaining, isDraining: context.call.isDraining)
         else {
+            let context = attempts.recorded(context)
             let outcome = await attempts.send(request, context, held)
-            if let latency, HedgingPolicy.ending(outcome, retry) == .acceptable {
+            if let latency, context.wasSent, HedgingPolicy.ending(outcome, retry, wasSent: true) == .acceptable {
                 let now = plan.clock.now
                 latency.record(began.duration(to: now), at: now)
             }

@@ -33,8 +33,8 @@ struct HedgedRound: ~Copyable {
     private var machine: HedgingStateMachine
     /// When the budget granted each hedge, in order.
     private var granted: [MonotonicInstant] = []
-    /// The record of each hedge, in order.
-    private var hedges: [CallRecord] = []
+    /// The context of each attempt that has begun, in order: the first attempt, then the hedges.
+    private var contexts: [RequestContext] = []
     private var kept: Kept?
     /// The attempt whose outcome counts; 0: not decided yet.
     private var winner = 0
@@ -92,7 +92,7 @@ struct HedgedRound: ~Copyable {
     /// client or in middleware. An attempt that has ended, for example because a gate refused it, does not wait.
     private var isNewestWaiting: Bool {
         guard machine.inFlight.contains(machine.started) else { return false }
-        guard let hedge = hedges.last else {
+        guard machine.started > 1, let hedge = contexts.last?.call else {
             return context.call.requestsSent == sentBefore || context.call.phase == .queued
         }
         return !hedge.hasSent || hedge.phase == .queued
@@ -100,7 +100,7 @@ struct HedgedRound: ~Copyable {
 
     private mutating func ended(_ attempt: Int, _ outcome: AttemptOutcome, in group: inout TaskGroup<Event>) {
         refund(attempt)
-        let ending = HedgingPolicy.ending(outcome, retry)
+        let ending = HedgingPolicy.ending(outcome, retry, wasSent: contexts[attempt - 1].wasSent)
         switch machine.attemptEnded(attempt, ending) {
         case .keep:
             context.call.attemptEnded(hedge: attempt - 1)
@@ -108,8 +108,9 @@ struct HedgedRound: ~Copyable {
         case .finish(let winner, let losers):
             finish(winner, with: attempt, outcome)
             // A duration that the winner cuts off counts too. Without it slow attempts would be missing, and the
-            // percentile would fall with each hedge.
-            if ending == .acceptable, winner == 1 || losers.contains(1) { recordLatency() }
+            // percentile would fall with each hedge. An answer that middleware made says nothing.
+            let isOfFirst = winner == 1 ? contexts[0].wasSent : losers.contains(1)
+            if ending == .acceptable, isOfFirst { recordLatency() }
             reportEnd(isAnswered: ending == .acceptable)
         case .drop, .start, .arm, .withdraw, .nothing:
             context.call.attemptEnded(hedge: attempt - 1)
@@ -176,10 +177,9 @@ struct HedgedRound: ~Copyable {
     }
 
     private mutating func start(_ attempt: Int, in group: inout TaskGroup<Event>) {
-        var own = context
+        let own = attempts.recorded(attempt > 1 ? context.hedge(attempt - 1) : context)
+        contexts.append(own)
         if attempt > 1 {
-            own = context.hedge(attempt - 1)
-            hedges.append(own.call)
             plan.observers.hedgeBegan(request, own, delay: began.duration(to: plan.clock.now))
         }
         let held = attempt == 1 ? held : nil
@@ -206,7 +206,7 @@ struct HedgedRound: ~Copyable {
     /// Returns a hedge's retry to the budget if nothing of the hedge reached the transport: a gate refused it, or it
     /// was cancelled while it waited.
     private func refund(_ attempt: Int) {
-        guard attempt > 1, !hedges[attempt - 2].hasSent, let budget = retry.options.budget else { return }
+        guard attempt > 1, !contexts[attempt - 1].call.hasSent, let budget = retry.options.budget else { return }
         plan.budgets.refund(to: origin, withdrawnAt: granted[attempt - 2], budget)
     }
 

@@ -50,11 +50,15 @@ struct HedgingPolicy {
     }
 
     /// Describes how an attempt ended. `retry.shouldRetry` is not asked: it is asked once, about the outcome that counts.
-    static func ending(_ outcome: AttemptOutcome, _ retry: RetryPolicy) -> HedgingStateMachine.Ending {
+    ///
+    /// - Parameter wasSent: Whether the attempt reached the transport. False: middleware answered or refused it.
+    static func ending(
+        _ outcome: AttemptOutcome, _ retry: RetryPolicy, wasSent: Bool
+    ) -> HedgingStateMachine.Ending {
         switch outcome {
         case .answered(let response, _): retry.isFailure(response.status) ? .retryable : .acceptable
         case .failed(let error, _): outcome.isRefusal ? .unadmitted : .failed(error.progress)
-        case .ended: .ended
+        case .ended: .ended(wasSent: wasSent)
         }
     }
 }

@@ -76,8 +76,9 @@ struct HedgingStateMachine: ~Copyable {
         case failed(RequestProgress)
         /// A gate refused the attempt.
         case unadmitted
-        /// An error that ends the call: a cancellation, or an error of another type that middleware threw.
-        case ended
+        /// An error that ends the call: a cancellation, or an error of another type that middleware threw. `wasSent`:
+        /// whether the attempt reached the transport.
+        case ended(wasSent: Bool)
     }
 
     /// The most attempts of a round.
@@ -209,7 +210,8 @@ extension HedgingStateMachine.Ending {
         switch self {
         case .acceptable, .retryable: .responseStarted
         case .failed(let progress): progress
-        case .unadmitted, .ended: .neverSent
+        case .ended(let wasSent): wasSent ? .ambiguous : .neverSent
+        case .unadmitted: .neverSent
         }
     }
 }

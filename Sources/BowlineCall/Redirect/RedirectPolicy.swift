@@ -91,7 +91,7 @@ package struct RedirectPolicy: Sendable {
             return .refuse(
                 RedirectRefusal(.tooManyRedirects, "more than \(options.maximum) redirects (redirect.maximum)"))
         }
-        guard locations.allSatisfy({ $0 == location }) else {
+        guard fields.hasEqualValues(of: "location") else {
             return .refuse(RedirectRefusal("the redirect has several Location fields that differ"))
         }
         guard fields.withFirst("location", ServiceURL.hasLostBytes) != true else {

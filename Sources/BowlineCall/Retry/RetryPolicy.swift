@@ -49,7 +49,7 @@ struct RetryPolicy {
         case .failed(let error, let isOwn):
             Failure(
                 cause: .error(error.code), progress: error.progress, retryAfter: error.retryAfter, isOwn: isOwn,
-                isRefusal: error.refusal != nil, isTemporary: error.isTemporary)
+                isRefusal: outcome.isRefusal, isTemporary: error.isTemporary)
         case .ended: nil
         }
     }

@@ -8,7 +8,8 @@ public import NIOCore
 ///   so that it can be sent again if an attempt fails early. When more has been read, or a response has begun, the
 ///   stream cannot be sent again.
 ///
-/// The next chunk of a sequence is read only when the network has accepted the previous one.
+/// The next chunk of a sequence is read only while less than `connection.writeBufferLimit` bytes (64 KiB by default) wait
+/// to be sent.
 public struct RequestBody: Sendable {
     package enum Kind: Sendable {
         case none

@@ -2,9 +2,10 @@ public import NIOCore
 
 /// The body of a response. It can be read once: in chunks as they arrive, or collected.
 ///
-/// A slow reader slows the peer down. Over HTTP/1.1 at most `connection.readBufferLimit` bytes (64 KiB by default) wait
-/// for the reader, over HTTP/2 at most `http2.streamWindow` (1 MiB by default). If you drop a body before its end,
-/// Bowline discards it as ``discard()`` does. The request counts as in flight until its body has ended.
+/// A slow reader slows the peer down. Over HTTP/1.1 at most `connection.readBufferLimit` bytes (64 KiB by default) and
+/// what one read of the socket brings (up to 256 KiB) wait for the reader, over HTTP/2 at most `http2.streamWindow` (1
+/// MiB by default). `Docs/ConnectionReuse.md` ("Memory") has the details. If you drop a body before its end, Bowline
+/// discards it as ``discard()`` does. The request counts as in flight until its body has ended.
 public struct ResponseBody: AsyncSequence, Sendable {
     /// A chunk, as it arrived.
     public typealias Element = ByteBuffer
@@ -47,9 +48,10 @@ public struct ResponseBody: AsyncSequence, Sendable {
     /// Reads the chunks. For text by lines, see ``lines(maximum:)``; for events, ``serverSentEvents(maximum:)``.
     ///
     /// - Throws (from `next()`): ``ServiceError`` `incompleteBody`, `connectionClosed`, `bodyIdleTimeout`,
-    ///   `deadlineExceeded`, `protocolViolation` or `forciblyClosed` when the body fails; `bodyAlreadyConsumed` when it
-    ///   is read a second time. `CancellationError` when the reading task is cancelled; the rest of the body is then
-    ///   discarded.
+    ///   `deadlineExceeded`, `protocolViolation`, `responseLimitExceeded` or `forciblyClosed` when the body fails;
+    ///   `requestBodyFailed` or `requestBodyLengthMismatch` when the upload fails after the response has begun;
+    ///   `bodyAlreadyConsumed` when the body is read a second time. `CancellationError` when the reading task is
+    ///   cancelled; the rest of the body is then discarded.
     public func makeAsyncIterator() -> AsyncIterator {
         AsyncIterator(body: self)
     }

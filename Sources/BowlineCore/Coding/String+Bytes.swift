@@ -1,4 +1,8 @@
 extension String {
+    /// Whether the strings have the same bytes in UTF-8. `==` is true for more: it takes texts that differ only in their
+    /// normal form as equal, which peers and systems do not.
+    package func hasBytes(of other: String) -> Bool { utf8.elementsEqual(other.utf8) }
+
     /// Calls `body` with the string's bytes in UTF-8, and returns its result. The bytes are valid during the call only.
     ///
     /// This avoids `withUTF8` where possible: it can be called only on a variable, so the string would be copied, which

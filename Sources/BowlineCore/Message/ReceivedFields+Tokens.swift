@@ -62,6 +62,20 @@ extension ReceivedFields {
         }
     }
 
+    /// Whether all values of a name have the same bytes. True if there are none.
+    ///
+    /// - Parameter lowercasedName: the name, ASCII, in lower case.
+    package func hasEqualValues(of lowercasedName: StaticString) -> Bool {
+        var first: [UInt8]?
+        return withValues(of: lowercasedName) { value -> Bool? in
+            guard let known = first else {
+                first = Array(value)
+                return nil
+            }
+            return value.elementsEqual(known) ? nil : false
+        } ?? true
+    }
+
     /// Calls `body` with one value of a name after another until `body` returns a result. Returns this result; nil:
     /// `body` returned none.
     private func withValues<Result>(

@@ -2,7 +2,7 @@
 ///
 /// An HTTP proxy gets them in the field `Proxy-Authorization` (Basic, RFC 7617), a SOCKS5 proxy by RFC 1929. They never
 /// reach an origin. The description contains neither user nor password.
-public struct ProxyCredentials: Sendable, Hashable {
+public struct ProxyCredentials: Sendable {
     /// The user, not percent-encoded.
     public let user: String
     /// The password, not percent-encoded; may be empty.
@@ -12,6 +12,19 @@ public struct ProxyCredentials: Sendable, Hashable {
     public init(user: String, password: String) {
         self.user = user
         self.password = password
+    }
+}
+
+extension ProxyCredentials: Hashable {
+    /// Whether user and password have the same bytes. A proxy gets the bytes.
+    public static func == (left: ProxyCredentials, right: ProxyCredentials) -> Bool {
+        left.user.hasBytes(of: right.user) && left.password.hasBytes(of: right.password)
+    }
+
+    /// Hashes the bytes of user and password.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(Array(user.utf8))
+        hasher.combine(Array(password.utf8))
     }
 }
 

@@ -9,7 +9,8 @@ public struct RetryOptions: Sendable, ConfigurableOptions {
     public var statuses: Set<Int> = [408, 429, 502, 503, 504]
     /// Decides whether an outcome is retried, before ``statuses`` and the error's code are considered. Called once for
     /// each response, with any status, and once for each `ServiceError` of an attempt. Not called for redirects (a 301,
-    /// 302, 303, 307 or 308 with a `Location`). Called in the request's task. Must not block. Default nil.
+    /// 302, 303, 307 or 308 with a `Location`), nor for a 401 or 417 after which the request is sent once more. Called in
+    /// the request's task. Must not block. Default nil.
     ///
     /// ```swift
     /// $0.retry.shouldRetry = { $0.fields["x-should-retry"] == "false" ? .no : .asUsual }

@@ -50,7 +50,8 @@ public protocol ServiceEventListener: Sendable {
     /// called if a shutdown or the caller ends the wait.
     func retryBegan(_ event: RequestEvent)
 
-    /// A gate has refused the attempt. Nothing of it was sent. `retryDecided` follows.
+    /// A gate has refused the attempt. Nothing of it was sent. `retryDecided` follows, unless the attempt was a hedge, or
+    /// a retry or second sending that waited when a shutdown began: that call ends with its last outcome.
     func gateRefused(_ event: RequestEvent, _ refusal: GateRefusal)
     /// The attempt waited for a gate and goes on now.
     func gateWaited(_ event: RequestEvent, _ gate: ServiceGate, waited: Duration)

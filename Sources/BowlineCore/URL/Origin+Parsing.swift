@@ -57,7 +57,7 @@ extension Origin {
         guard first == UInt8(ascii: ":") else {
             throw ServiceError(.invalidURL, "URL has something other than a port after its IPv6 address")
         }
-        let port = afterHost.dropFirst()
+        let port = Substring(afterHost.utf8.dropFirst())
         // "host:" without digits names the default port (RFC 3986 §3.2.3).
         return (host, port.isEmpty ? nil : port)
     }
@@ -86,14 +86,14 @@ extension Origin {
     }
 
     private static func parseIPv6(_ bracketed: Substring) throws -> String {
-        let inside = bracketed.dropFirst().dropLast()
+        let inside = Substring(bracketed.utf8.dropFirst().dropLast())
         var address = inside
         var zone = ""
         if let mark = inside.utf8.firstIndex(of: UInt8(ascii: "%")) {
             address = inside[..<mark]
             let rest = inside[mark...]
             // RFC 6874: the zone's separator is itself percent-encoded.
-            let name = rest.utf8.starts(with: "%25".utf8) ? rest.dropFirst(3) : rest.dropFirst()
+            let name = Substring(rest.utf8.dropFirst(rest.utf8.starts(with: "%25".utf8) ? 3 : 1))
             guard !name.isEmpty, name.utf8.count <= 15, name.utf8.allSatisfy(PercentEncoding.isUnreserved) else {
                 throw ServiceError(.invalidURL, "URL's IPv6 zone must be an interface's name or number")
             }

@@ -37,7 +37,8 @@ public struct Origin: Sendable {
             hasher.combine(scheme)
             hasher.combine(host)
             hasher.combine(port)
-            hasher.combine(socketPath)
+            // `String` takes texts that differ only in their normal form as equal. The system does not.
+            hasher.combine(socketPath.map { Array($0.utf8) })
             hash = hasher.finalize()
         }
     }
@@ -75,11 +76,16 @@ public struct Origin: Sendable {
 }
 
 extension Origin: Hashable {
-    /// Whether two origins are the same place: scheme, host, port and socket path.
+    /// Whether two origins are the same place: scheme, host, port and socket path. Paths are compared by their bytes.
     public static func == (left: Origin, right: Origin) -> Bool {
         if left.storage === right.storage { return true }
         return left.storage.hash == right.storage.hash && left.scheme == right.scheme && left.port == right.port
-            && left.host == right.host && left.socketPath == right.socketPath
+            && left.host == right.host && isSamePath(left.socketPath, right.socketPath)
+    }
+
+    private static func isSamePath(_ left: String?, _ right: String?) -> Bool {
+        guard let left, let right else { return left == nil && right == nil }
+        return left.hasBytes(of: right)
     }
 
     /// Identifies this value and its copies. Equal origins that were made apart have other identities.

@@ -51,13 +51,15 @@ public struct QueryItems: Sendable {
     /// The value of the first item of this name. Setting a value replaces all items of this name; setting nil removes
     /// them.
     public subscript(_ name: String) -> (any CustomStringConvertible & Sendable)? {
-        get { items.first { $0.name == name }?.value }
+        get { items.first { $0.name.hasBytes(of: name) }?.value }
         set {
-            guard let newValue else { return items.removeAll { $0.name == name } }
+            guard let newValue else { return items.removeAll { $0.name.hasBytes(of: name) } }
             let value = Self.text(of: newValue)
-            guard let index = items.firstIndex(where: { $0.name == name }) else { return append(name, value) }
+            guard let index = items.firstIndex(where: { $0.name.hasBytes(of: name) }) else {
+                return append(name, value)
+            }
             items[index].value = value
-            let rest = items[(index + 1)...].filter { $0.name != name }
+            let rest = items[(index + 1)...].filter { !$0.name.hasBytes(of: name) }
             items.replaceSubrange((index + 1)..., with: rest)
         }
     }

@@ -129,7 +129,8 @@ struct SystemRoots: Sendable, Hashable {
     /// - Parameter variable: Looks up a variable of the environment.
     init(_ variable: (String) -> String?) {
         file = variable("SSL_CERT_FILE").flatMap { $0.isEmpty ? nil : $0 }
-        folders = variable("SSL_CERT_DIR").map { $0.utf8.split(separator: UInt8(ascii: ":")).map { String(Substring($0)) } } ?? []
+        let list = variable("SSL_CERT_DIR") ?? ""
+        folders = list.utf8.split(separator: UInt8(ascii: ":")).map { String(Substring($0)) }
     }
 
     /// Reads the certificates.

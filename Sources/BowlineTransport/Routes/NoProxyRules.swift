@@ -117,11 +117,12 @@ extension NoProxyRules {
     /// Reads `[IPv6]` or `[IPv6]:port`.
     private static func bracketed(_ text: String) -> Entry? {
         guard let end = text.utf8.firstIndex(of: UInt8(ascii: "]")) else { return nil }
-        let inside = text[..<end].dropFirst()
+        let inside = Substring(text[..<end].utf8.dropFirst())
         guard inside.utf8.contains(UInt8(ascii: ":")), let address = literal(String(inside)) else { return nil }
         let rest = text[text.utf8.index(after: end)...]
         guard !rest.isEmpty else { return Entry(place: whole(address), port: nil) }
-        guard rest.utf8.first == UInt8(ascii: ":"), let port = number(rest.dropFirst(), in: 1...65_535) else {
+        guard rest.utf8.first == UInt8(ascii: ":"), let port = number(Substring(rest.utf8.dropFirst()), in: 1...65_535)
+        else {
             return nil
         }
         return Entry(place: whole(address), port: port)

@@ -1,5 +1,6 @@
 import BowlineCore
 import BowlineTesting
+import NIOCore
 import Testing
 
 @testable import BowlineCall
@@ -142,6 +143,25 @@ struct GateRetryTests {
     private struct Claiming: RequestAuthenticator {
         func authenticate(_ request: inout ServiceRequest, context: RequestContext) async throws {}
         func credentialsRefused(_ request: ServiceRequest, response: ServiceResponse) -> Bool { true }
+    }
+
+    @Test("A drain that begins while the body of a 401 is read begins no second sending", .tags(.GA8))
+    func drainWhileBodyIsRead() async throws {
+        let harness = GateHarness({ $0.breaker = BreakerOptions() }, authenticator: Claiming())
+        let (chunks, source) = AsyncStream.makeStream(of: ByteBuffer.self)
+        harness.stub.on(
+            .put, "/x",
+            inOrder: [.respond(ServiceResponse(status: .unauthorized, body: ResponseBody(chunks))), .respond(.ok)])
+        let registry = DrainingRegistry()
+        let task = Task { try await harness.call(method: .put, registry: registry) }
+        // The time that the body may take.
+        try await harness.clock.waitForSleepers()
+        registry.drain.open()
+        harness.clock.advance(by: .milliseconds(50))
+        let response = try await task.value
+        #expect(response.status == .unauthorized)
+        #expect(harness.paths == ["/x"])
+        withExtendedLifetime(source) {}
     }
 
     enum SecondSending: CaseIterable {

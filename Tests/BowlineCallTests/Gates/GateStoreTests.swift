@@ -35,6 +35,27 @@ struct GateStoreTests {
         #expect(harness.events.texts == ["waited rate 0 ms", "waited rate 0 ms"])
     }
 
+    /// A store that notes the deadline under which it is asked.
+    private final class AskedStore: RateLimitStore {
+        let deadlines = Shared<[Deadline?]>([])
+
+        func take(_ count: Int, of scope: PolicyScope, limit: RateLimit) async throws -> RateLimitGrant {
+            let deadline = Deadline.current
+            deadlines.change { $0.append(deadline) }
+            return RateLimitGrant(count: count)
+        }
+    }
+
+    @Test("A question to the store has no deadline of the call that caused it", .tags(.RA6))
+    func withoutDeadline() async throws {
+        let asked = AskedStore()
+        let harness = makeHarness { $0.store = asked }
+        try await Deadline.with(Deadline(harness.clock.now.advanced(by: .milliseconds(5)))) {
+            _ = try await harness.call("/1")
+        }
+        #expect(asked.deadlines.value == [nil])
+    }
+
     @Test("Attempts that come together share one question, and go in order", .tags(.RA6))
     func together() async throws {
         let gate = Gate()

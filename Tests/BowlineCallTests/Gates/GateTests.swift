@@ -20,6 +20,42 @@ struct GateTests {
         options.concurrency?.maximumWait = .seconds(10)
     }
 
+    // MARK: Middleware
+
+    @Test("Answers and errors that middleware makes say nothing to the gates", .tags(.BR5))
+    func middlewareWithoutSending() async throws {
+        let (clock, stub) = (TestClock(), StubTransport())
+        let gates = ServiceGates(clock: clock)
+        var resilience = ResilienceOptions()
+        resilience.breaker = BreakerOptions()
+        resilience.breaker?.minimumAttempts = 2
+        resilience.concurrency = ConcurrencyOptions()
+        let plan = CallPlan.Gates(gates, resilience)
+        let isSent = Shared(false)
+        let road = TestRoad {
+            $0.clock = clock
+            $0.gates = plan
+            $0.perAttempt = [
+                Intercepting { request, context, next in
+                    if isSent.value { return try await next(request, context: context) }
+                    return ServiceResponse(status: .internalServerError)
+                }
+            ]
+        }
+        for _ in 0..<30 { _ = try await stub.send(.get("http://stub.invalid/x"), along: road) }
+        #expect(stub.calls.isEmpty)
+        let scope = try #require(gates.snapshot().scopes.first)
+        #expect(scope.breaker.state == .closed)
+        #expect(scope.inFlight == 0)
+        #expect(scope.admitted == 30)
+
+        // The same answers of the service open the breaker.
+        stub.on(.get, "/x", always: .respond(.internalServerError))
+        isSent.change { $0 = true }
+        for _ in 0..<2 { _ = try await stub.send(.get("http://stub.invalid/x"), along: road) }
+        #expect(gates.snapshot().scopes.first?.breaker.state == .open)
+    }
+
     // MARK: Order
 
     @Test("Attempts pass the rate gate in the order in which they came, each at its time", .tags(.GA1, .RA1))

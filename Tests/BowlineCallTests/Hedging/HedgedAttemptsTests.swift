@@ -25,6 +25,28 @@ struct HedgedAttemptsTests {
         return try #require(error)
     }
 
+    private struct Broken: Error {}
+
+    @Test("An error of another type after an answer does not hide that its attempt was sent", .tags(.HG5))
+    mutating func foreignErrorAfterAnswer() async throws {
+        harness.configure = {
+            $0.perAttempt = [
+                Intercepting { request, context, next in
+                    let response = try await next(request, context: context)
+                    guard context.isHedge else { throw Broken() }
+                    return response
+                }
+            ]
+        }
+        answerTwo(.respond(.ok), .fail(.connectionRefused, progress: .neverSent))
+        let task = try await harness.startHedged()
+        first.open()
+        second.open()
+        let error = try await failure(task)
+        #expect(error.code == .connectionRefused)
+        #expect(error.progress == .ambiguous)
+    }
+
     // MARK: Who wins
 
     @Test("If the hedge is faster, its response is the response, and the first attempt is cancelled", .tags(.HG1))

@@ -28,7 +28,7 @@ struct HedgingStateMachineTests {
 
     @Test("An attempt that ends before the delay ends the round, whatever its outcome", .tags(.HG2))
     func endsEarly() {
-        for ending in [HedgingStateMachine.Ending.acceptable, .retryable, .failed(.neverSent), .ended] {
+        for ending in [HedgingStateMachine.Ending.acceptable, .retryable, .failed(.neverSent), .ended(wasSent: true)] {
             let round = DrivenRound()
             round.began()
             #expect(round.ended(1, ending) == .finish(1, cancel: AttemptSet()))
@@ -103,7 +103,7 @@ struct HedgingStateMachineTests {
 
     @Test("A failure or a retryable response does not win while another attempt is in flight", .tags(.HG5))
     func waits() {
-        for ending in [HedgingStateMachine.Ending.retryable, .failed(.responseStarted), .ended] {
+        for ending in [HedgingStateMachine.Ending.retryable, .failed(.responseStarted), .ended(wasSent: true)] {
             let round = round()
             #expect(round.ended(1, ending) == .keep)
             #expect(round.ended(2, .acceptable) == .finish(2, cancel: AttemptSet()))
@@ -111,7 +111,7 @@ struct HedgingStateMachineTests {
     }
 
     private static let fromLeast: [HedgingStateMachine.Ending] =
-        [.ended, .unadmitted]
+        [.ended(wasSent: false), .unadmitted]
         + [RequestProgress.neverSent, .refused, .ambiguous, .responseStarted].map { .failed($0) } + [.retryable]
 
     @Test(
@@ -135,11 +135,19 @@ struct HedgingStateMachineTests {
 
     @Test("The furthest progress is that of any attempt, also of one whose outcome does not count", .tags(.HG5))
     func furthest() {
-        let round = round(hedges: 2)
-        round.ended(1, .failed(.ambiguous))
-        round.ended(2, .failed(.neverSent))
-        #expect(round.ended(3, .failed(.refused)) == .finish(1, cancel: AttemptSet()))
-        #expect(round.furthest == .ambiguous)
+        let three = round(hedges: 2)
+        three.ended(1, .failed(.ambiguous))
+        three.ended(2, .failed(.neverSent))
+        #expect(three.ended(3, .failed(.refused)) == .finish(1, cancel: AttemptSet()))
+        #expect(three.furthest == .ambiguous)
+        let broken = round(hedges: 1)
+        broken.ended(1, .ended(wasSent: true))
+        #expect(broken.ended(2, .failed(.neverSent)) == .finish(2, cancel: AttemptSet()))
+        #expect(broken.furthest == .ambiguous)
+        let unsent = round(hedges: 1)
+        unsent.ended(1, .ended(wasSent: false))
+        #expect(unsent.ended(2, .failed(.refused)) == .finish(2, cancel: AttemptSet()))
+        #expect(unsent.furthest == .refused)
     }
 
     @Test("After the caller's cancellation the cancellation counts, unless an acceptable response came", .tags(.HG7))
@@ -148,10 +156,10 @@ struct HedgingStateMachineTests {
         round.ended(1, .retryable)
         round.cancelled()
         #expect(round.delayPassed(20) == .nothing)
-        #expect(round.ended(2, .ended) == .finish(2, cancel: AttemptSet()))
+        #expect(round.ended(2, .ended(wasSent: true)) == .finish(2, cancel: AttemptSet()))
         let answered = self.round()
         answered.cancelled()
-        #expect(answered.ended(1, .ended) == .keep)
+        #expect(answered.ended(1, .ended(wasSent: true)) == .keep)
         #expect(answered.ended(2, .acceptable) == .finish(2, cancel: AttemptSet()))
     }
 

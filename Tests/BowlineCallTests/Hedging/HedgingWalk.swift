@@ -185,7 +185,7 @@ struct HedgingModel {
     ) -> Bool {
         let failures = RequestProgress.allCases.map { HedgingStateMachine.Ending.failed($0) }
         var order = [HedgingStateMachine.Ending.unadmitted] + failures + [.retryable]
-        order.insert(.ended, at: isCancelled ? order.endIndex : 0)
+        order.insert(.ended(wasSent: false), at: isCancelled ? order.endIndex : 0)
         return order.firstIndex(of: left) ?? 0 > order.firstIndex(of: right) ?? 0
     }
 }

@@ -19,8 +19,12 @@ struct RouteTests {
     func equality() throws {
         let proxy = try Proxy("http://proxy.test:3128")
         let other = try ServiceURL("https://api.test:8443").origin
+        // Their paths are different files, although Swift takes the paths as equal text.
+        let composed = try ServiceURL("http+unix://%2Frun%2F%C3%A9.sock/").origin
+        let decomposed = try ServiceURL("http+unix://%2Frun%2Fe%CC%81.sock/").origin
         let routes = [
-            Route(origin), Route(other), Route(origin, proxy: proxy), Route(origin, address: first),
+            Route(composed), Route(decomposed), Route(origin), Route(other), Route(origin, proxy: proxy),
+            Route(origin, address: first),
             Route(origin, address: second), Route(other, address: first),
         ]
         for (index, route) in routes.enumerated() {
