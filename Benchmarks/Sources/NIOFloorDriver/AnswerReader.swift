@@ -6,7 +6,7 @@ struct Answer: Sendable {
     let bodyBytes: Int
 }
 
-/// Writes a request when the connection is there, and reads until the server closes.
+/// Writes a request on an open connection, and reads until the server closes.
 final class AnswerReader: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -20,7 +20,7 @@ final class AnswerReader: ChannelInboundHandler {
         self.answer = answer
     }
 
-    func channelActive(context: ChannelHandlerContext) {
+    func handlerAdded(context: ChannelHandlerContext) {
         context.writeAndFlush(wrapOutboundOut(request), promise: nil)
     }
 
@@ -30,12 +30,20 @@ final class AnswerReader: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // The status is the second word of the first line: `HTTP/1.1 200 OK`.
-        let view = received.readableBytesView
-        guard let status = received.getString(at: received.readerIndex + 9, length: 3).flatMap({ Int($0) }),
-            let end = view.firstRange(of: Array("\r\n\r\n".utf8))
-        else { return answer.fail(ChannelError.eof) }
-        answer.succeed(Answer(status: status, bodyBytes: view.distance(from: end.upperBound, to: view.endIndex)))
+        guard let read = received.withUnsafeReadableBytes(Self.answer) else { return answer.fail(ChannelError.eof) }
+        answer.succeed(read)
+    }
+
+    /// Reads the status, which is the second word of the first line, and looks for the end of the head; nil: the bytes
+    /// are no answer.
+    private static func answer(in bytes: UnsafeRawBufferPointer) -> Answer? {
+        guard bytes.count > 12 else { return nil }
+        let status = bytes[9..<12].reduce(0) { $0 * 10 + Int($1) - 0x30 }
+        for position in 3..<bytes.count where bytes[position] == 0x0A {
+            guard bytes[position - 1] == 0x0D, bytes[position - 2] == 0x0A else { continue }
+            return Answer(status: status, bodyBytes: bytes.count - position - 1)
+        }
+        return nil
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
