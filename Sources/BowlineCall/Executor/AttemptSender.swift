@@ -33,11 +33,13 @@ final class AttemptSender: Sendable {
 
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
     ///
-    /// - Parameter held: The result of ``admit(_:_:)``; nil: the attempt has not come to the gates yet.
+    /// - Parameters:
+    ///   - held: The result of ``admit(_:_:)``; nil: the attempt has not come to the gates yet.
+    ///   - round: The round of a hedged attempt; nil: the attempt is not hedged.
     func send(
-        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held? = nil
+        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held? = nil, in round: HedgedEnd? = nil
     ) async -> AttemptOutcome {
-        if let gate { return await sendThrough(gate, request, context, held) }
+        if let gate { return await sendThrough(gate, request, context, held, round) }
         return await sendAdmitted(request, context)
     }
 
@@ -56,14 +58,18 @@ final class AttemptSender: Sendable {
     // Not inlined: the frame of an attempt without gates stays small.
     @inline(never)
     private func sendThrough(
-        _ gate: AttemptGate, _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held?
+        _ gate: AttemptGate, _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held?,
+        _ round: HedgedEnd?
     ) async -> AttemptOutcome {
         let admission = if let held { held.admission } else { await gate.admit(request, context) }
         switch admission {
         case .ended(let outcome): return outcome
         case .go(let pass):
+            if let round, round.isAnswered { return gate.passedInVain(pass, request) }
             let context = recorded(context)
             let outcome = await sendAdmitted(request, context)
+            // Before the attempt leaves the gates: a hedge of the same call may wait for its place.
+            round?.attemptEnded(outcome, wasSent: context.wasSent)
             gate.left(pass, outcome, request, wasSent: context.wasSent)
             return outcome
         }

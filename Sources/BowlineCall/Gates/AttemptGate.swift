@@ -113,6 +113,14 @@ final class AttemptGate: Sendable {
             pass, report, settings, at: gates.now, random: needsRandom ? random() : 0.5, observers)
     }
 
+    /// A hedge was admitted because another attempt of its round has left: the round has its response, and is about to
+    /// cancel the hedge.
+    func passedInVain(_ pass: GatePass, _ request: ServiceRequest) -> AttemptOutcome {
+        let outcome = AttemptOutcome.ended(CancellationError())
+        left(pass, outcome, request, wasSent: false)
+        return outcome
+    }
+
     /// A retry that was admitted is not sent.
     func abandoned(_ held: Held) {
         guard case .go(let pass) = held.admission, var visit = held.visit else { return }

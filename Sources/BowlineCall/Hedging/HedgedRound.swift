@@ -30,6 +30,8 @@ struct HedgedRound: ~Copyable {
     private let latency: ScopeLatency?
     /// How many requests the call had sent before the round.
     private let sentBefore: Int
+    /// For the gates; nil: there are none.
+    private let end: HedgedEnd?
     private var machine: HedgingStateMachine
     /// When the budget granted each hedge, in order.
     private var granted: [MonotonicInstant] = []
@@ -55,6 +57,7 @@ struct HedgedRound: ~Copyable {
         self.held = held
         self.latency = latency
         self.machine = machine
+        end = plan.gates == nil ? nil : HedgedEnd(retry)
         sentBefore = context.call.requestsSent
     }
 
@@ -183,7 +186,9 @@ struct HedgedRound: ~Copyable {
             plan.observers.hedgeBegan(request, own, delay: began.duration(to: plan.clock.now))
         }
         let held = attempt == 1 ? held : nil
-        group.addTask { [attempts, request, own] in .ended(attempt, await attempts.send(request, own, held)) }
+        group.addTask { [attempts, request, end] in
+            .ended(attempt, await attempts.send(request, own, held, in: end))
+        }
     }
 
     private func setTimer(_ instant: MonotonicInstant, in group: inout TaskGroup<Event>) {

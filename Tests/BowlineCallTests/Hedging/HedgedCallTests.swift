@@ -120,6 +120,33 @@ struct HedgedCallTests {
         #expect(harness.stub.calls.count == 1)
     }
 
+    @Test("A hedge that waits for its own first attempt's place is not sent when that attempt is answered", .tags(.HG4))
+    func placeOfFirst() async throws {
+        // Without the rule, whether the hedge is sent depends on the order of two tasks.
+        for _ in 0..<20 {
+            var harness = HedgingHarness()
+            var resilience = ResilienceOptions()
+            resilience.concurrency = ConcurrencyOptions()
+            resilience.concurrency?.limit = .fixed(1)
+            resilience.concurrency?.maximumWait = .seconds(60)
+            let gates = CallPlan.Gates(ServiceGates(clock: harness.clock), resilience)
+            harness.configure = { $0.gates = gates }
+            let held = Gate()
+            harness.stub.on(.get, "/x", inOrder: [.respond(body: "first").held(by: held), .respond(body: "second")])
+            let task = try harness.start()
+            try await harness.passDelay()
+            try await eventually("the hedge to wait") { gates?.shared.snapshot().waiting == 1 }
+            held.open()
+            let response = try await task.value
+            #expect(response.requestsSent == 1)
+            #expect(harness.stub.calls.count == 1)
+            #expect(try harness.budgetLeft() == 100)
+            let scope = gates?.shared.snapshot().scopes.first
+            #expect(scope?.inFlight == 0)
+            #expect(scope?.waiting == 0)
+        }
+    }
+
     @Test("A gate's refusal of a hedge does not hide why the first attempt failed, although nothing was sent")
     mutating func refusalAfterFailure() async throws {
         var breaker = BreakerOptions()
