@@ -37,7 +37,8 @@ final class AttemptSender: Sendable {
     ///   - held: The result of ``admit(_:_:)``; nil: the attempt has not come to the gates yet.
     ///   - round: The round of a hedged attempt; nil: the attempt is not hedged.
     func send(
-        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held? = nil, in round: HedgedEnd? = nil
+        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held? = nil,
+        in round: HedgedEnd? = nil
     ) async -> AttemptOutcome {
         if let gate { return await sendThrough(gate, request, context, held, round) }
         return await sendAdmitted(request, context)
