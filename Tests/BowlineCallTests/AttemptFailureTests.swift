@@ -54,6 +54,34 @@ struct AttemptFailureTests {
         ServiceError(.connectionRefused, "its own call", progress: .refused),
     ]
 
+    @Test("An error of middleware's own request before the attempt is sent is not the attempt's, and is not retried")
+    func otherRequestBefore() async throws {
+        let harness = RetryHarness()
+        let next = try pipeline(harness) { _, _, _ in
+            throw ServiceError(
+                .connectionClosed, "its own call", progress: .ambiguous, origin: "http://stub.invalid:80")
+        }
+        let error = await serviceError { try await next(harness.request(), context: harness.context()) }
+        #expect(error?.code == .connectionClosed)
+        #expect(harness.stub.calls.isEmpty)
+        #expect(harness.decisions.verdicts == [.giveUp(.notRetryable)])
+    }
+
+    @Test("A retry that middleware answers without sending it returns to the budget")
+    func answeredRetry() async throws {
+        let harness = RetryHarness()
+        harness.stub.on(.get, "/x", always: .respond(.serviceUnavailable))
+        let origin = try ServiceURL("http://stub.invalid").origin
+        let next = try pipeline(harness) { request, context, next in
+            guard context.attempt > 1 else { return try await next(request, context: context) }
+            return ServiceResponse(status: .ok)
+        }
+        let response = try await harness.send(through: next).get()
+        #expect(response.status == .ok)
+        #expect(harness.stub.calls.count == 1)
+        #expect(harness.budgets.left(for: origin, at: harness.clock.now, RetryBudgetOptions()) == 100)
+    }
+
     @Test("A refusal by another client's gate does not return a retry that was sent to the budget", .tags(.GA7))
     func refusalOfAnotherClient() async throws {
         let harness = RetryHarness()

@@ -16,7 +16,8 @@ struct NIOFloorClient: BenchmarkClient {
     private let request: ByteBuffer
     private let tls: NIOSSLContext?
     private let loop: any EventLoop
-    /// One for all connections, because making one is expensive. Without options, because each costs a future.
+    /// One for all connections, because making one is expensive. Without its usual option TCP_NODELAY, because each option
+    /// costs a future.
     private let bootstrap: NIOLoopBoundBox<ClientBootstrap>
     private let isOnEventLoop: Bool
 
@@ -36,7 +37,8 @@ struct NIOFloorClient: BenchmarkClient {
             tls = nil
         }
         loop = MultiThreadedEventLoopGroup.singleton.next()
-        bootstrap = .makeBoxSendingValue(ClientBootstrap(group: loop), eventLoop: loop)
+        bootstrap = .makeBoxSendingValue(
+            ClientBootstrap(group: loop).enableMPTCP(true).enableMPTCP(false), eventLoop: loop)
         isOnEventLoop = work.isOnEventLoop
     }
 

@@ -57,9 +57,9 @@ WORKS = [
     Work("h2-tls-1m", "/1m", 8, 1 << 20, tls=True, http2=True, guess=700, goals=_goals(loop=(1.00, 0.80))),
     Work("post-10k", "/post", 64, 5, sent=10_240, guess=30_000),
     Work("gzip-100k", "/gzip/100k", 16, 100_000, gzip=True, guess=3000),
-    Work("churn", "/closing/1k", 16, 1024, guess=8000, goals=(("loop", "cpu", "SwiftNIO", 1.70),)),
+    Work("churn", "/closing/1k", 16, 1024, guess=8000, goals=_goals(loop=(1.30, 0.45))),
     Work("churn-tls-resumed", "/closing/1k", 16, 1024, tls=True, guess=700),
-    Work("churn-tls-full", "/closing/1k", 16, 1024, tls=True, resumes=False, guess=500, goals=(("loop", "cpu", "SwiftNIO", 1.10),)),
+    Work("churn-tls-full", "/closing/1k", 16, 1024, tls=True, resumes=False, guess=500, goals=_goals(loop=(1.10, 0.65))),
     Work("churn-tls-classical", "/closing/1k", 16, 1024, tls=True, resumes=False, classical=True, guess=500),
 ]
 

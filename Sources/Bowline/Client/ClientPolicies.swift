@@ -72,8 +72,7 @@ final class ClientPolicies: Sendable {
         return try baseURL.appending(request.reference)
     }
 
-    /// Adds the body's content type, the client's fields, `User-Agent` and the idempotency key, unless the request has a
-    /// field of that name.
+    /// Adds the body's content type, the client's fields and `User-Agent`, unless the request has a field of that name.
     /// Runs before the first middleware, so that middleware can read and change every field, and a signature covers all
     /// of them.
     func addFields(to request: inout ServiceRequest, for url: ServiceURL) {
@@ -86,7 +85,6 @@ final class ClientPolicies: Sendable {
         } else if let userAgent, !request.fields.contains(.userAgent) {
             request.fields.append(userAgent)
         }
-        if middleware != nil { executor.addIdempotencyKey(to: &request) }
     }
 
     private func addOwnFields(to request: inout ServiceRequest, for url: ServiceURL) {

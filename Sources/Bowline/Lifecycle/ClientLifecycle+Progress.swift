@@ -6,24 +6,29 @@ extension ClientLifecycle {
     /// closed.
     func progress() -> AsyncStream<ShutdownProgress> {
         AsyncStream(bufferingPolicy: .bufferingNewest(16)) { subscriber in
-            let (number, isClosed) = shared.withLock { shared in
-                subscriber.yield(shared.progress)
-                return (shared.subscribers.add(subscriber), shared.progress.state == .closed)
-            }
+            let number = shared.withLock { $0.subscribers.add(subscriber, $0.progress) }
             subscriber.onTermination = { [weak self] _ in
                 self?.shared.withLock { $0.subscribers.remove(number) }
             }
-            if isClosed { subscriber.finish() }
+            sendProgress()
         }
     }
 
     /// Sends the current state to every subscriber.
     func publishProgress() {
-        let closed = shared.withLock { shared -> [ProgressSubscribers.Subscriber] in
-            shared.publishProgress()
-            return shared.progress.state == .closed ? shared.subscribers.all : []
+        shared.withLock { $0.subscribers.publish($0.progress) }
+        sendProgress()
+    }
+
+    /// Sends the queued states, unless another thread does.
+    func sendProgress() {
+        var message = shared.withLock { $0.subscribers.next(isLater: false) }
+        while let sent = message {
+            for receiver in sent.receivers {
+                receiver.yield(sent.progress)
+                if sent.progress.state == .closed { receiver.finish() }
+            }
+            message = shared.withLock { $0.subscribers.next(isLater: true) }
         }
-        // Outside the lock, because the end of a stream removes its subscriber.
-        for subscriber in closed { subscriber.finish() }
     }
 }

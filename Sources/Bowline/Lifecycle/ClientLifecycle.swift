@@ -43,9 +43,10 @@ final class ClientLifecycle: CallRegistry {
     func callEnded(_ call: CallRecord) {
         let drain = shared.withLock { shared -> CheckedContinuation<Void, Never>? in
             guard case .duringDrain(let remaining) = shared.machine.ended(call) else { return nil }
-            shared.publishProgress()
+            shared.subscribers.publish(shared.progress)
             return remaining == 0 ? shared.takeDrainWaiter() : nil
         }
+        sendProgress()
         // The last call has ended: `waitForChange(until:)` returns.
         drain?.resume()
     }

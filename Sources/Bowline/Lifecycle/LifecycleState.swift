@@ -32,13 +32,6 @@ struct LifecycleState: ~Copyable {
         return ShutdownProgress(state: state, inFlight: machine.inFlight)
     }
 
-    /// Sends the current state to every subscriber. Under the lock, so that each subscriber gets the states in order. This
-    /// runs no code of a subscriber.
-    func publishProgress() {
-        let progress = progress
-        for subscriber in subscribers.all { subscriber.yield(progress) }
-    }
-
     /// Stores the drain's continuation if the drain still has to wait until `deadline`.
     ///
     /// - Returns: whether it is stored.

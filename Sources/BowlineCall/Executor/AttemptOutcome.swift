@@ -56,6 +56,11 @@ package enum AttemptOutcome: Sendable {
         if case .failed(let error, isOwn: true) = self { error.refusal != nil } else { false }
     }
 
+    /// Whether the attempt itself failed, and not middleware around it.
+    var isOwnFailure: Bool {
+        if case .failed(_, isOwn: true) = self { true } else { false }
+    }
+
     /// Discards the response's body, if there is one.
     func discard() {
         response?.body.discard()

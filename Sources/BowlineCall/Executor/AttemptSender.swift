@@ -71,7 +71,8 @@ final class AttemptSender: Sendable {
             let outcome = await sendAdmitted(request, context)
             // Before the attempt leaves the gates: a hedge of the same call may wait for its place.
             round?.attemptEnded(outcome, wasSent: context.wasSent)
-            gate.left(pass, outcome, request, wasSent: context.wasSent)
+            // The failure of a look-up, before the attempt is sent, says something about the service, too.
+            gate.left(pass, outcome, request, wasSent: context.wasSent || outcome.isOwnFailure)
             return outcome
         }
     }

@@ -18,12 +18,6 @@ package final class CallExecutor: RequestHandler {
 
     var observers: CallObservers { plan.observers }
 
-    /// Adds an idempotency key to a request that needs one, before the user's middleware: it may send the request more
-    /// than once. Requests that the middleware makes get their keys in ``handle(_:context:)``.
-    package func addIdempotencyKey(to request: inout ServiceRequest) {
-        plan.idempotencyKeys.apply(to: &request)
-    }
-
     /// Runs the loop: carries out one step of the machine after another.
     package func handle(
         _ request: consuming ServiceRequest, context: consuming RequestContext
@@ -51,13 +45,18 @@ package final class CallExecutor: RequestHandler {
                 }
                 context.attempt = call.attempt
                 let request = call.request
+                let sentBefore = granted == nil ? 0 : context.call.requestsSent
                 outcome =
                     if let hedging = plan.policies.hedging(for: request) {
                         await hedgedAttempts.send(request, context, hedging, admission.take())
                     } else {
                         await attempts.send(request, context, admission.take())
                     }
-                if !outcome.isRefusal { granted = nil }
+                if granted != nil, !outcome.isRefusal {
+                    // Middleware may have answered the retry, or there was no endpoint for it.
+                    if context.call.requestsSent == sentBefore { refund(&granted, request) }
+                    granted = nil
+                }
                 step = call.attemptEnded(number, &outcome, moment)
             case .renewCredentials(let renewal):
                 let isRenewed = try await renewCredentials(renewal, &outcome, &granted, call.request, context)

@@ -11,7 +11,8 @@ package final class CallPlan: Sendable {
     /// are never decoded. It is present even if the client disables decoding, because a request may enable it.
     let decompression: ResponseDecompression
     /// Adds idempotency keys. This step is outside redirects and retries, so that a call has one key for all its
-    /// attempts. If there is middleware, it also runs before the middleware.
+    /// attempts. It is inside the user's middleware: each time that the middleware calls `next`, the request may be
+    /// another one.
     let idempotencyKeys: IdempotencyKeys
     /// Compresses request bodies. This step is outside redirects and retries, so that a body is compressed once per
     /// call.

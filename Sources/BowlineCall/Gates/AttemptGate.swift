@@ -98,8 +98,8 @@ final class AttemptGate: Sendable {
 
     /// An admitted attempt has ended.
     ///
-    /// - Parameter wasSent: Whether the attempt reached the transport. False: middleware answered or refused it, which
-    ///   says nothing about the service.
+    /// - Parameter wasSent: Whether the attempt reached the transport, or failed on the way there. False: middleware
+    ///   answered or refused it, which says nothing about the service.
     func left(_ pass: GatePass, _ outcome: AttemptOutcome, _ request: ServiceRequest, wasSent: Bool) {
         let report =
             wasSent

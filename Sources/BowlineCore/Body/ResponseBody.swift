@@ -49,6 +49,7 @@ public struct ResponseBody: AsyncSequence, Sendable {
     ///
     /// - Throws (from `next()`): ``ServiceError`` `incompleteBody`, `connectionClosed`, `bodyIdleTimeout`,
     ///   `deadlineExceeded`, `protocolViolation`, `responseLimitExceeded` or `forciblyClosed` when the body fails;
+    ///   `decompressionFailed` or `decompressionLimitExceeded` when it cannot be decoded;
     ///   `requestBodyFailed` or `requestBodyLengthMismatch` when the upload fails after the response has begun;
     ///   `bodyAlreadyConsumed` when the body is read a second time. `CancellationError` when the reading task is
     ///   cancelled; the rest of the body is then discarded.

@@ -120,6 +120,7 @@ extension ServiceError.Code {
     /// ``ServiceError/retryAfter`` says when the next probe may go.
     public static let circuitOpen = Self(rawValue: "circuitOpen")
     /// There was no endpoint to send the attempt to within `timeouts.poolAcquire`: the list of endpoints is empty. Also: a
-    /// shutdown began while a retry or hedge waited for an endpoint. Nothing was sent.
+    /// shutdown began while a retry or hedge waited for an endpoint. Nothing of this attempt was sent;
+    /// ``ServiceError/progress`` says how far the call got.
     public static let noEndpoint = Self(rawValue: "noEndpoint")
 }

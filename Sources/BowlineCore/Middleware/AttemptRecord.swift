@@ -53,7 +53,7 @@ package final class AttemptRecord: Sendable {
         let isLast = last != nil
         // Whether the error is the failure of a response body that middleware was reading.
         let isOfBody =
-            error.progress.furthest(.ambiguous) == error.progress
+            sends > 0 && error.progress.furthest(.ambiguous) == error.progress
             && error.origin != nil && error.origin == origin?.description
         // Whether the error's progress covers all requests of the attempt. A failure of the credentials says nothing
         // about a request that the attempt sent earlier.

@@ -4,7 +4,8 @@
 /// quickly, and must answer while its service is away: a store that throws is replaced by a bucket in this process until
 /// it answers again. See `Docs/Resilience.md`, and `Examples/FleetLimit` for a store over Redis.
 public protocol RateLimitStore: Sendable {
-    /// Takes tokens of a scope.
+    /// Takes tokens of a scope. Called in a task without the task-local values of any call, such as its deadline, because
+    /// the tokens are for all calls.
     ///
     /// - Parameters:
     ///   - count: How many tokens are wanted, 1 or more.

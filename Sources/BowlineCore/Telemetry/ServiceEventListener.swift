@@ -50,8 +50,9 @@ public protocol ServiceEventListener: Sendable {
     /// called if a shutdown or the caller ends the wait.
     func retryBegan(_ event: RequestEvent)
 
-    /// A gate has refused the attempt. Nothing of it was sent. `retryDecided` follows, unless the attempt was a hedge, or
-    /// a retry or second sending that waited when a shutdown began: that call ends with its last outcome.
+    /// A gate has refused the attempt. Nothing of it was sent. `retryDecided` follows, except for a hedge. If a shutdown
+    /// ends the wait of a retry or second sending, the call ends with its last outcome, and `retryDecided` does not
+    /// follow.
     func gateRefused(_ event: RequestEvent, _ refusal: GateRefusal)
     /// The attempt waited for a gate and goes on now.
     func gateWaited(_ event: RequestEvent, _ gate: ServiceGate, waited: Duration)

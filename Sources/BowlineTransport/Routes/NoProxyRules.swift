@@ -130,16 +130,16 @@ extension NoProxyRules {
 
     /// Reads a name: `example.com`, `.example.com`, `*.example.com` or `example.com.`, which mean the same.
     private static func name(_ text: Substring) -> Place? {
-        var name = text.lowercased()[...]
-        if name.hasPrefix("*.") { name.removeFirst() }
-        if name.hasPrefix(".") { name.removeFirst() }
-        if name.utf8.last == UInt8(ascii: ".") { name.removeLast() }
-        guard name.utf8.count <= 255 else { return nil }
-        let labels = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        var name = text.lowercased()[...].utf8
+        if name.starts(with: "*.".utf8) { name = name.dropFirst() }
+        if name.first == UInt8(ascii: ".") { name = name.dropFirst() }
+        if name.last == UInt8(ascii: ".") { name = name.dropLast() }
+        guard name.count <= 255 else { return nil }
+        let labels = name.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard labels.allSatisfy({ !$0.isEmpty && $0.allSatisfy(isNameByte) }) else { return nil }
         // The last label of a name is no number (RFC 3696 §2): `192.168` is a part of an address.
         guard let last = labels.last, !last.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-        return .name(String(name))
+        return .name(String(Substring(name)))
     }
 
     private static func isNameByte(_ byte: UInt8) -> Bool {

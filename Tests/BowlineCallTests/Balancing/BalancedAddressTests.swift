@@ -17,6 +17,26 @@ struct BalancedAddressTests {
         return harness
     }
 
+    @Test("With perAttempt middleware too, a look-up that fails is a failed dial for the breaker", .tags(.BR5))
+    func failedLookUpOpensBreaker() async throws {
+        let harness = try harness(known: nil)
+        harness.listing.find(ServiceError(.nameResolutionFailed, "no such host"))
+        let gates = ServiceGates(clock: harness.clock)
+        var options = ResilienceOptions()
+        options.breaker = BreakerOptions()
+        options.breaker?.minimumAttempts = 2
+        let plan = CallPlan.Gates(gates, options)
+        let pipeline = try harness.pipeline {
+            $0.gates = plan
+            $0.perAttempt = [Intercepting { request, context, next in try await next(request, context: context) }]
+        }
+        for _ in 0..<2 {
+            let error = await serviceError { try await harness.get(through: pipeline) }
+            #expect(error?.code == .nameResolutionFailed)
+        }
+        #expect(gates.snapshot().scopes.first?.breaker.state == .open)
+    }
+
     @Test("Attempts are distributed over the host's addresses; their URL stays", .tags(.BA13))
     func addresses() async throws {
         let harness = try harness()

@@ -120,6 +120,27 @@ struct HedgedCallTests {
         #expect(harness.stub.calls.count == 1)
     }
 
+    @Test("An answer that middleware makes does not count for the percentile", .tags(.HG8))
+    mutating func madeByMiddleware() async throws {
+        harness.hedging.delay = .percentile(0.95)
+        let isSent = Shared(false)
+        harness.configure = {
+            $0.perAttempt = [
+                Intercepting { request, context, next in
+                    if isSent.value { return try await next(request, context: context) }
+                    return ServiceResponse(status: .ok)
+                }
+            ]
+        }
+        answer(.respond(.ok))
+        try record(0..<99)
+        _ = try await harness.start().value
+        #expect(try latency().percentile(0.5, at: harness.clock.now) == nil)
+        isSent.change { $0 = true }
+        _ = try await harness.start().value
+        #expect(try latency().percentile(0.5, at: harness.clock.now) != nil)
+    }
+
     @Test("A hedge that waits for its own first attempt's place is not sent when that attempt is answered", .tags(.HG4))
     func placeOfFirst() async throws {
         // Without the rule, whether the hedge is sent depends on the order of two tasks.

@@ -89,6 +89,7 @@ struct NoProxyRulesTests {
             "a.test:", "a.test:0", "a.test:65536", "a.test:http", ":80", "a b:c:80", "[::1", "[192.0.2.1]", "[::1]x",
             "[::1]:", "::1%", "192.0.2.1%eth0", "192.0.2.0/", "192.0.2.0/33", "192.0.2.0/-1", "192.0.2.0/24/8", "/24",
             "192.0.2.0/24:80", "::/129", "::ffff:192.0.2.0/95", "fe80::1%eth0/64", "a@b", "b\u{FC}cher.test", "a\u{0}b",
+            "c.test\u{600}.", "d.test:\u{301}80", "[\u{301}::1]", "[::1\u{600}]",
         ])
     func ignored(entry: String) throws {
         let rules = NoProxyRules("a.test,\(entry),192.0.2.1")
