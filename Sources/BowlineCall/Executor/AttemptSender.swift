@@ -8,6 +8,7 @@ final class AttemptSender: Sendable {
     private let innermost: InnermostStep
     /// The user's middleware with the rest of the attempt after it; nil: there is no such middleware.
     private let middleware: Next?
+    private let hasMiddleware: Bool
     private let observers: CallObservers
     /// Gives each attempt to an endpoint; nil: balancing is off.
     private let balancing: AttemptBalancing?
@@ -20,7 +21,8 @@ final class AttemptSender: Sendable {
         observers = plan.observers
         gate = plan.gates.map { AttemptGate($0, plan) }
         balancing = plan.balancing
-        isWrapped = middleware != nil || observers.observesAttempts
+        hasMiddleware = middleware != nil
+        isWrapped = hasMiddleware || observers.observesAttempts
     }
 
     /// Gives the attempt a record, if the user's middleware may answer it without sending it.
@@ -33,15 +35,24 @@ final class AttemptSender: Sendable {
 
     /// Sends `request` once. Does not throw: an error of the attempt becomes its outcome.
     ///
-    /// - Parameters:
-    ///   - held: The result of ``admit(_:_:)``; nil: the attempt has not come to the gates yet.
-    ///   - round: The round of a hedged attempt; nil: the attempt is not hedged.
+    /// - Parameter held: The result of ``admit(_:_:)``; nil: the attempt has not come to the gates yet.
     func send(
-        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held? = nil,
-        in round: HedgedEnd? = nil
+        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held? = nil
     ) async -> AttemptOutcome {
-        if let gate { return await sendThrough(gate, request, context, held, round) }
+        if let gate { return await sendThrough(gate, request, context, held) }
         return await sendAdmitted(request, context)
+    }
+
+    /// Sends an attempt of a hedged round.
+    func send(
+        _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held?, in round: HedgedEnd?
+    ) async -> AttemptOutcome {
+        guard let gate, let round else { return await send(request, context, held) }
+        let admission = if let held { held.admission } else { await gate.admit(request, context) }
+        switch admission {
+        case .ended(let outcome): return outcome
+        case .go(let pass): return await sendWatched(gate, pass, request, context, round)
+        }
     }
 
     /// Leads an attempt through the gates before it is sent. Pass the result to ``send(_:_:_:)`` or ``abandon(_:)``.
@@ -59,22 +70,41 @@ final class AttemptSender: Sendable {
     // Not inlined: the frame of an attempt without gates stays small.
     @inline(never)
     private func sendThrough(
-        _ gate: AttemptGate, _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held?,
-        _ round: HedgedEnd?
+        _ gate: AttemptGate, _ request: ServiceRequest, _ context: RequestContext, _ held: AttemptGate.Held?
     ) async -> AttemptOutcome {
         let admission = if let held { held.admission } else { await gate.admit(request, context) }
         switch admission {
         case .ended(let outcome): return outcome
         case .go(let pass):
-            if let round, round.isAnswered { return gate.passedInVain(pass, request) }
-            let context = recorded(context)
+            if hasMiddleware { return await sendWatched(gate, pass, request, context, nil) }
             let outcome = await sendAdmitted(request, context)
-            // Before the attempt leaves the gates: a hedge of the same call may wait for its place.
-            round?.attemptEnded(outcome, wasSent: context.wasSent)
-            // The failure of a look-up, before the attempt is sent, says something about the service, too.
-            gate.left(pass, outcome, request, wasSent: context.wasSent || outcome.isOwnFailure)
+            gate.left(pass, outcome, request)
             return outcome
         }
+    }
+
+    /// Sends an attempt that middleware may answer, or that belongs to a hedged round. Apart from the usual way, which
+    /// copies no context.
+    @inline(never)
+    private func sendWatched(
+        _ gate: AttemptGate, _ pass: GatePass, _ request: ServiceRequest, _ context: RequestContext,
+        _ round: HedgedEnd?
+    ) async -> AttemptOutcome {
+        if let round, round.isAnswered {
+            gate.leftUnsent(pass)
+            return .ended(CancellationError())
+        }
+        let context = recorded(context)
+        let outcome = await sendAdmitted(request, context)
+        // Before the attempt leaves the gates: a hedge of the same call may wait for its place.
+        round?.attemptEnded(outcome, wasSent: context.wasSent)
+        // The failure of a look-up, before the attempt is sent, says something about the service, too.
+        if context.wasSent || outcome.isOwnFailure {
+            gate.left(pass, outcome, request)
+        } else {
+            gate.leftUnsent(pass)
+        }
+        return outcome
     }
 
     @inline(__always)
@@ -87,7 +117,8 @@ final class AttemptSender: Sendable {
     private func sendBalanced(
         _ request: ServiceRequest, _ context: RequestContext, _ balancing: AttemptBalancing
     ) async -> AttemptOutcome {
-        var (request, context) = (request, recorded(context))
+        var (request, context) = (request, context)
+        if hasMiddleware { context = recorded(context) }
         let placed: PlacedAttempt?
         do {
             placed = try await balancing.place(&request, &context)

@@ -96,16 +96,11 @@ final class AttemptGate: Sendable {
         return Held(admission, visit)
     }
 
-    /// An admitted attempt has ended.
-    ///
-    /// - Parameter wasSent: Whether the attempt reached the transport, or failed on the way there. False: middleware
-    ///   answered or refused it, which says nothing about the service.
-    func left(_ pass: GatePass, _ outcome: AttemptOutcome, _ request: ServiceRequest, wasSent: Bool) {
-        let report =
-            wasSent
-            ? GateReport(
-                outcome, settings, maximumPause: policies.retryPolicy(for: request).options.maximumRetryAfter,
-                wallClock: WallClock.now) : .nothing
+    /// An admitted attempt has ended: it reached the transport, or failed on the way there.
+    func left(_ pass: GatePass, _ outcome: AttemptOutcome, _ request: ServiceRequest) {
+        let report = GateReport(
+            outcome, settings, maximumPause: policies.retryPolicy(for: request).options.maximumRetryAfter,
+            wallClock: WallClock.now)
         // Most attempts cannot change anything that needs a random number.
         let needsRandom =
             report.health == .failure || report.advice.pause > .zero || settings.breaker?.slowCallDuration != nil
@@ -113,12 +108,10 @@ final class AttemptGate: Sendable {
             pass, report, settings, at: gates.now, random: needsRandom ? random() : 0.5, observers)
     }
 
-    /// A hedge was admitted because another attempt of its round has left: the round has its response, and is about to
-    /// cancel the hedge.
-    func passedInVain(_ pass: GatePass, _ request: ServiceRequest) -> AttemptOutcome {
-        let outcome = AttemptOutcome.ended(CancellationError())
-        left(pass, outcome, request, wasSent: false)
-        return outcome
+    /// An admitted attempt has ended without reaching the transport: middleware answered or refused it, or it is a hedge
+    /// whose round has its response already. This says nothing about the service.
+    func leftUnsent(_ pass: GatePass) {
+        gates.left(pass, .nothing, settings, at: gates.now, random: 0.5, observers)
     }
 
     /// A retry that was admitted is not sent.

@@ -35,8 +35,10 @@ struct HedgedRound: ~Copyable {
     private var machine: HedgingStateMachine
     /// When the budget granted each hedge, in order.
     private var granted: [MonotonicInstant] = []
-    /// The context of each attempt that has begun, in order: the first attempt, then the hedges.
-    private var contexts: [RequestContext] = []
+    /// The record of the first attempt; nil: no middleware could answer it.
+    private var firstRecord: AttemptRecord?
+    /// The context of each hedge, in order.
+    private var hedges: [RequestContext] = []
     private var kept: Kept?
     /// The attempt whose outcome counts; 0: not decided yet.
     private var winner = 0
@@ -95,7 +97,7 @@ struct HedgedRound: ~Copyable {
     /// client or in middleware. An attempt that has ended, for example because a gate refused it, does not wait.
     private var isNewestWaiting: Bool {
         guard machine.inFlight.contains(machine.started) else { return false }
-        guard machine.started > 1, let hedge = contexts.last?.call else {
+        guard let hedge = hedges.last?.call else {
             return context.call.requestsSent == sentBefore || context.call.phase == .queued
         }
         return !hedge.hasSent || hedge.phase == .queued
@@ -103,7 +105,7 @@ struct HedgedRound: ~Copyable {
 
     private mutating func ended(_ attempt: Int, _ outcome: AttemptOutcome, in group: inout TaskGroup<Event>) {
         refund(attempt)
-        let ending = HedgingPolicy.ending(outcome, retry, wasSent: contexts[attempt - 1].wasSent)
+        let ending = HedgingPolicy.ending(outcome, retry, wasSent: wasSent(attempt))
         switch machine.attemptEnded(attempt, ending) {
         case .keep:
             context.call.attemptEnded(hedge: attempt - 1)
@@ -112,13 +114,18 @@ struct HedgedRound: ~Copyable {
             finish(winner, with: attempt, outcome)
             // A duration that the winner cuts off counts too. Without it slow attempts would be missing, and the
             // percentile would fall with each hedge. An answer that middleware made says nothing.
-            let isOfFirst = winner == 1 ? contexts[0].wasSent : losers.contains(1)
+            let isOfFirst = winner == 1 ? wasSent(1) : losers.contains(1)
             if ending == .acceptable, isOfFirst { recordLatency() }
             reportEnd(isAnswered: ending == .acceptable)
         case .drop, .start, .arm, .withdraw, .nothing:
             context.call.attemptEnded(hedge: attempt - 1)
             outcome.discard()
         }
+    }
+
+    /// Whether the attempt was given to the transport, as far as is known.
+    private func wasSent(_ attempt: Int) -> Bool {
+        attempt == 1 ? firstRecord?.isSent ?? true : hedges[attempt - 2].wasSent
     }
 
     /// Keeps the best outcome so far. A response's body is read into memory, or discarded if it is too long or too
@@ -181,8 +188,10 @@ struct HedgedRound: ~Copyable {
 
     private mutating func start(_ attempt: Int, in group: inout TaskGroup<Event>) {
         let own = attempts.recorded(attempt > 1 ? context.hedge(attempt - 1) : context)
-        contexts.append(own)
-        if attempt > 1 {
+        if attempt == 1 {
+            firstRecord = own.record
+        } else {
+            hedges.append(own)
             plan.observers.hedgeBegan(request, own, delay: began.duration(to: plan.clock.now))
         }
         let held = attempt == 1 ? held : nil
@@ -211,7 +220,7 @@ struct HedgedRound: ~Copyable {
     /// Returns a hedge's retry to the budget if nothing of the hedge reached the transport: a gate refused it, or it
     /// was cancelled while it waited.
     private func refund(_ attempt: Int) {
-        guard attempt > 1, !contexts[attempt - 1].call.hasSent, let budget = retry.options.budget else { return }
+        guard attempt > 1, !hedges[attempt - 2].call.hasSent, let budget = retry.options.budget else { return }
         plan.budgets.refund(to: origin, withdrawnAt: granted[attempt - 2], budget)
     }
 
