@@ -109,7 +109,7 @@ final class AttemptGate: Sendable {
     }
 
     /// An admitted attempt has ended without reaching the transport: middleware answered or refused it, or it is a hedge
-    /// whose round has its response already. This says nothing about the service.
+    /// that is no longer needed. Such an end says nothing about the service.
     func leftUnsent(_ pass: GatePass) {
         gates.left(pass, .nothing, settings, at: gates.now, random: 0.5, observers)
     }

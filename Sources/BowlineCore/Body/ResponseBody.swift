@@ -2,10 +2,10 @@ public import NIOCore
 
 /// The body of a response. It can be read once: in chunks as they arrive, or collected.
 ///
-/// A slow reader slows the peer down. Over HTTP/1.1 at most `connection.readBufferLimit` bytes (64 KiB by default) and
-/// what one read of the socket brings (up to 256 KiB) wait for the reader, over HTTP/2 at most `http2.streamWindow` (1
-/// MiB by default). `Docs/ConnectionReuse.md` ("Memory") has the details. If you drop a body before its end, Bowline
-/// discards it as ``discard()`` does. The request counts as in flight until its body has ended.
+/// A slow reader slows the peer down. Over HTTP/1.1 at most `connection.readBufferLimit` bytes (64 KiB by default) wait
+/// for the reader, and up to 256 KiB more from the last read of the socket. Over HTTP/2 at most `http2.streamWindow`
+/// bytes wait (1 MiB by default). `Docs/ConnectionReuse.md` ("Memory") has the details. If you drop a body before its
+/// end, Bowline discards it as ``discard()`` does. The request counts as in flight until its body has ended.
 public struct ResponseBody: AsyncSequence, Sendable {
     /// A chunk, as it arrived.
     public typealias Element = ByteBuffer
