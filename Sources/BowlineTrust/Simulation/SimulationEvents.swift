@@ -62,7 +62,7 @@ final class SimulationEvents: ServiceEventListener, @unchecked Sendable {
     }
 
     func requestHeadSent(_ event: RequestEvent) {
-        add(.headSent(call: number(event)))
+        add(.headSent(call: number(event), hop: event.hop, attempt: event.attempt))
         note("sent", event)
     }
 

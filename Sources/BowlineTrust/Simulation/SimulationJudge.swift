@@ -106,11 +106,13 @@ struct SimulationJudge: Sendable {
     // MARK: Attempts
 
     /// The retries that a host's budget allows: in each window, a share of the requests and so many per second.
+    ///
+    /// A retry of which nothing was sent returns to the budget.
     private mutating func judgeBudget() {
         guard let budget = plan.retry.budget else { return }
-        let began = Set(
-            record.steps.compactMap { _, step -> String? in
-                if case .retryBegan(let call, let hop, let attempt) = step { "\(call).\(hop).\(attempt)" } else { nil }
+        let sent = Set(
+            record.steps.compactMap { _, step -> [Int]? in
+                if case .headSent(let call, let hop, let attempt) = step { [call, hop, attempt] } else { nil }
             })
         for host in plan.hosts.indices {
             var ledger = BudgetLedger(budget)
@@ -118,7 +120,7 @@ struct SimulationJudge: Sendable {
                 switch step {
                 case .requested(let call, _) where hostOf(call) == host: ledger.requested(at: at)
                 case .retryGranted(let call, let hop, let attempt) where hostOf(call) == host:
-                    let counts = began.contains("\(call).\(hop).\(attempt)")
+                    let counts = sent.contains([call, hop, attempt + 1])
                     guard let violation = ledger.granted(at: at, counts: counts) else { continue }
                     add("\(violation) of \(plan.hosts[host])")
                 default: break
@@ -145,7 +147,7 @@ struct SimulationJudge: Sendable {
 
     private mutating func judgeDeadlines() {
         for (at, step) in record.steps {
-            guard case .headSent(let number) = step, record.calls.indices.contains(number),
+            guard case .headSent(let number, _, _) = step, record.calls.indices.contains(number),
                 let deadline = deadline(of: record.calls[number]), deadline.duration(to: at) > Self.lateness
             else { continue }
             add("call \(number) was sent \(deadline.duration(to: at)) after its deadline")

@@ -9,5 +9,6 @@ enum SimulationKeptSeeds {
             fault: "A connection that ended within its first HTTP/2 frame failed as protocolViolation, without a retry."
         ),
         KeptSeed(seed: 9, fault: "The judge took the GET after a redirect for a second execution of the POST."),
+        KeptSeed(seed: 1477, fault: "The judge counted retries of which nothing was sent against the budget."),
     ]
 }

@@ -47,7 +47,7 @@ enum SimulationStep: Sendable {
     case requested(call: Int, hop: Int)
     case retryGranted(call: Int, hop: Int, attempt: Int)
     case retryBegan(call: Int, hop: Int, attempt: Int)
-    case headSent(call: Int)
+    case headSent(call: Int, hop: Int, attempt: Int)
     case drainBegan
 }
 
