@@ -27,7 +27,7 @@ struct DialOptionsTests {
             let url = try ServiceURL(server.baseURL)
             let found = try await withCheckedThrowingContinuation { (waiter: CheckedContinuation<Found, any Error>) in
                 Dial(
-                    Route(url.origin), environment: environment,
+                    DialPlan(Route(url.origin), environment: environment), environment: environment,
                     sweep: environment.loops.sweep(affinity: 0), events: nil
                 ) { result in
                     waiter.resume(with: Result { try Self.found(try result.get().channel) })

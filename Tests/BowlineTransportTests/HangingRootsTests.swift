@@ -37,7 +37,7 @@ struct HangingRootsTests {
         let (results, log) = AsyncStream<String>.makeStream()
         let weakDial = Self.begin(
             Dial(
-                Route(origin), environment: environment,
+                DialPlan(Route(origin), environment: environment), environment: environment,
                 sweep: environment.loops.sweep(affinity: 0), events: nil
             ) { result in
                 switch result {

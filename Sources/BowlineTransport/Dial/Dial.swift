@@ -19,13 +19,14 @@ internal import NIOSSL
 /// opened.
 // Safety: mutable state is touched on `eventLoop` only.
 final class Dial: DeadlineEntry, @unchecked Sendable {
-    private let route: Route
+    private let plan: DialPlan
     private let environment: TransportEnvironment
     private let sweep: DeadlineSweep
     private let events: ConnectionEvents?
     private let completion: @Sendable (Result<Dialled, DialStepFailure>) -> Void
 
-    private var origin: Origin { route.origin }
+    private var route: Route { plan.route }
+    private var origin: Origin { plan.route.origin }
     private var timer: LoopTimer { sweep.timer }
     private var eventLoop: any EventLoop { sweep.timer.eventLoop }
 
@@ -63,10 +64,10 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
     ///
     /// - Parameter completion: Called once, on the loop.
     init(
-        _ route: Route, environment: TransportEnvironment, sweep: DeadlineSweep, events: ConnectionEvents?,
+        _ plan: DialPlan, environment: TransportEnvironment, sweep: DeadlineSweep, events: ConnectionEvents?,
         completion: @escaping @Sendable (Result<Dialled, DialStepFailure>) -> Void
     ) {
-        self.route = route
+        self.plan = plan
         self.environment = environment
         self.sweep = sweep
         self.events = events
@@ -118,29 +119,37 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
             return
         }
         // There is TLS for proxies if the client's configuration may choose such a proxy.
-        guard let tls = environment.proxyTLS else {
+        guard let tls = environment.proxyTLS, let identity = plan.proxyIdentity else {
             fail(ServiceError(.invalidConfiguration, "proxy: the client was made without a proxy over TLS"))
             return
         }
-        load(tls) { self.trustOrigin(proxy: $0) }
+        load(tls) { self.trustOrigin(proxy: Trust(tls: tls, context: $0, identity: identity)) }
     }
 
-    private func trustOrigin(proxy: NIOSSLContext?) {
-        guard origin.scheme == .https else {
-            openSocket(Trust(proxy: proxy, origin: nil))
+    private func trustOrigin(proxy: Trust?) {
+        guard let identity = plan.identity else {
+            openSocket(Trusts(proxy: proxy, origin: nil))
             return
         }
-        if let failure = environment.tls.failure(of: origin.host) {
+        let tls = environment.tls
+        if let failure = tls.failure(of: identity) {
             fail(failure)
             return
         }
-        load(environment.tls) { self.openSocket(Trust(proxy: proxy, origin: $0)) }
+        load(tls) { self.openSocket(Trusts(proxy: proxy, origin: Trust(tls: tls, context: $0, identity: identity))) }
     }
 
-    /// The contexts that make the TLS handlers. nil: no TLS there.
+    /// What the dial needs for a handshake.
     private struct Trust {
-        let proxy: NIOSSLContext?
-        let origin: NIOSSLContext?
+        let tls: TLSContext
+        let context: NIOSSLContext
+        let identity: ReferenceIdentity
+    }
+
+    /// nil: no TLS there.
+    private struct Trusts {
+        let proxy: Trust?
+        let origin: Trust?
     }
 
     /// Loads the trusted certificates, before the socket is opened: a peer does not wait for this.
@@ -159,24 +168,17 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
 
     // MARK: resolve, connect
 
-    private func openSocket(_ trust: Trust) {
+    private func openSocket(_ trusts: Trusts) {
         step = .resolve
-        let connect = ConnectStep(target, environment: environment, timer: timer) {
+        let connect = ConnectStep(plan.target, environment: environment, timer: timer) {
             try self.prepare($0)
         } resolved: {
             self.events?.tell { $0.connectionResolved($1) }
         } completion: {
-            self.connected($0, trust)
+            self.connected($0, trusts)
         }
         self.connect = connect
         connect.start()
-    }
-
-    private var target: ConnectStep.Target {
-        if let address = route.address { return .address(address, port: origin.port) }
-        if let proxy = route.proxy { return ConnectStep.Target(proxy.host, port: proxy.port) }
-        if let path = origin.socketPath { return .socket(path: path) }
-        return ConnectStep.Target(origin.host, port: origin.port)
     }
 
     /// SwiftNIO's own high water mark of a channel. Its low water mark is half of it.
@@ -209,7 +211,7 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
         if options.isKeepAlive { try socket.set(.so_keepalive, of: .socket, to: 1) }
     }
 
-    private func connected(_ result: Result<any Channel, any Error>, _ trust: Trust) {
+    private func connected(_ result: Result<any Channel, any Error>, _ trusts: Trusts) {
         guard !isOver, let connect else { return }
         let now = timer.now
         resolveDuration = connect.resolveDuration
@@ -223,7 +225,7 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
             self.channel = channel
             events?.tell { $0.connectionConnected($1) }
             begin(.tunnel)
-            secureProxy(channel, trust)
+            secureProxy(channel, trusts)
         }
     }
 
@@ -235,29 +237,29 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
 
     // MARK: tunnel
 
-    private func secureProxy(_ channel: any Channel, _ trust: Trust) {
-        guard let proxy = route.proxy, let context = trust.proxy, let tls = environment.proxyTLS else {
-            openTunnel(channel, trust)
+    private func secureProxy(_ channel: any Channel, _ trusts: Trusts) {
+        guard let trust = trusts.proxy else {
+            openTunnel(channel, trusts)
             return
         }
-        secure(channel, tls, context, host: proxy.host) { _ in self.openTunnel(channel, trust) }
+        secure(channel, trust) { _ in self.openTunnel(channel, trusts) }
     }
 
-    private func openTunnel(_ channel: any Channel, _ trust: Trust) {
+    private func openTunnel(_ channel: any Channel, _ trusts: Trusts) {
         guard let proxy = route.proxy else {
-            secureOrigin(channel, trust)
+            secureOrigin(channel, trusts)
             return
         }
         guard route.needsTunnel else {
             tunnelDuration = proxy.kind == .https ? duration() : nil
-            secureOrigin(channel, trust)
+            secureOrigin(channel, trusts)
             return
         }
         guard proxy.kind == .socks5, !proxy.resolvesNames, !origin.isIPAddress else {
-            openTunnel(channel, trust, proxy, to: IPAddress(origin.host))
+            openTunnel(channel, trusts, proxy, to: IPAddress(origin.host))
             return
         }
-        lookUpTarget { address in self.openTunnel(channel, trust, proxy, to: address) }
+        lookUpTarget { address in self.openTunnel(channel, trusts, proxy, to: address) }
     }
 
     /// Finds one address of the origin, for a SOCKS proxy that does not resolve names. An IPv4 address is preferred,
@@ -306,7 +308,7 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
         targetDelay = nil
     }
 
-    private func openTunnel(_ channel: any Channel, _ trust: Trust, _ proxy: Proxy, to address: IPAddress?) {
+    private func openTunnel(_ channel: any Channel, _ trusts: Trusts, _ proxy: Proxy, to address: IPAddress?) {
         let target = TunnelTarget(host: origin.host, port: origin.port, address: address)
         OpenTunnel.begin(
             on: channel, to: target, through: proxy, options: environment.options.connection
@@ -316,7 +318,7 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
             case .success:
                 self.tunnelDuration = self.duration()
                 self.events?.tell { $0.connectionTunnelled($1) }
-                self.secureOrigin(channel, trust)
+                self.secureOrigin(channel, trusts)
             case .failure(let error): self.fail(error)
             }
         }
@@ -324,24 +326,22 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
 
     // MARK: secure
 
-    private func secureOrigin(_ channel: any Channel, _ trust: Trust) {
-        guard let context = trust.origin else {
+    private func secureOrigin(_ channel: any Channel, _ trusts: Trusts) {
+        guard let trust = trusts.origin else {
             ready(channel, isHTTP2: environment.options.http2.negotiation == .http2Only && !route.isForwarded)
             return
         }
         begin(.secure)
-        secure(channel, environment.tls, context, host: nil) { secured in
+        secure(channel, trust) { secured in
             self.tlsDuration = self.duration()
             self.negotiated(secured, channel)
         }
     }
 
-    /// - Parameter host: The host of the proxy; nil: the origin.
     private func secure(
-        _ channel: any Channel, _ tls: TLSContext, _ context: NIOSSLContext, host: String?,
-        then next: @escaping (SecureStep.Secured) -> Void
+        _ channel: any Channel, _ trust: Trust, then next: @escaping (SecureStep.Secured) -> Void
     ) {
-        SecureStep.begin(on: channel, host: host ?? origin.host, tls, context) { result in
+        SecureStep.begin(on: channel, as: trust.identity, trust.tls, trust.context) { result in
             guard !self.isOver else { return }
             switch result {
             case .success(let secured): next(secured)
@@ -412,16 +412,5 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
         channel = nil
         environment.census.dialEnded()
         completion(result)
-    }
-}
-
-extension ConnectStep.Target {
-    /// - Parameter host: A name, or an IP address without brackets.
-    init(_ host: String, port: Int) {
-        if let address = IPAddress(host) {
-            self = .address(address, port: port)
-        } else {
-            self = .name(host, port: port)
-        }
     }
 }

@@ -124,17 +124,17 @@ final class TLSContext: Sendable {
     /// forbidden there.
     var mayRenegotiate: Bool { options.renegotiation != .never }
 
-    /// Returns why no certificate can be accepted for `host`; nil: a certificate may be accepted.
-    func failure(of host: String) -> TLSFailure? {
-        let identity = identity(for: host)
-        return options.verification == .full && !identity.isMatchable ? TLSFailure(.unnamableHost(identity.host)) : nil
+    /// Returns why no certificate can be accepted for `identity`; nil: a certificate may be accepted.
+    func failure(of identity: ReferenceIdentity) -> TLSFailure? {
+        options.verification == .full && !identity.isMatchable ? TLSFailure(.unnamableHost(identity.host)) : nil
     }
 
-    private func identity(for host: String) -> ReferenceIdentity {
+    /// Returns what the certificate of `host` must name: the host, or the name that the options have for it.
+    func identity(for host: String) -> ReferenceIdentity {
         ReferenceIdentity(host: options.serverName ?? host)
     }
 
-    /// Adds the handlers of a new connection to `host` that belong to TLS.
+    /// Adds the handlers of a new connection that belong to TLS.
     ///
     /// BoringSSL checks the chain, the usage and the dates; ``PeerCheck`` checks the name and the pins, and asks the
     /// program. NIOSSL's own matching of names is not used: it accepts an iPAddress for a name, accepts partial
@@ -146,9 +146,8 @@ final class TLSContext: Sendable {
     ///
     /// - Returns: The handlers. A channel over TLS to a proxy may have other handlers of the same types.
     func addHandlers(
-        for host: String, with context: NIOSSLContext, to pipeline: ChannelPipeline.SynchronousOperations
+        for identity: ReferenceIdentity, with context: NIOSSLContext, to pipeline: ChannelPipeline.SynchronousOperations
     ) throws -> TLSHandlers {
-        let identity = identity(for: host)
         let check = PeerCheck(
             host: identity.host, identity: options.verification == .full ? identity : nil, pins: pins,
             verification: options.verifyPeer)

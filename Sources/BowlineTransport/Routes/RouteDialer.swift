@@ -14,14 +14,15 @@ final class RouteDialer: ConnectionDialer {
         var peer: (address: SocketAddress, text: String)?
     }
 
-    private let route: Route
+    private let plan: DialPlan
     private let environment: TransportEnvironment
     private let state = Guarded(State())
 
-    private var origin: Origin { route.origin }
+    private var route: Route { plan.route }
+    private var origin: Origin { plan.route.origin }
 
     init(_ route: Route, environment: TransportEnvironment) {
-        self.route = route
+        plan = DialPlan(route, environment: environment)
         self.environment = environment
     }
 
@@ -43,7 +44,7 @@ final class RouteDialer: ConnectionDialer {
         let sweep = environment.loops.sweep(affinity: affinity)
         let began = sweep.now
         let events = ConnectionEvents(environment.events, id: id, origin: origin)
-        let dial = Dial(route, environment: environment, sweep: sweep, events: events) { [weak self] result in
+        let dial = Dial(plan, environment: environment, sweep: sweep, events: events) { [weak self] result in
             guard let self else {
                 if case .success(let dialled) = result { dialled.channel.close(promise: nil) }
                 return

@@ -43,7 +43,8 @@ struct DialEndTests {
         let (ends, log) = AsyncStream<String>.makeStream()
         let dispatch = EventDispatch([events], clock: environment.clock)
         let dial = Dial(
-            route, environment: environment, sweep: environment.loops.sweep(affinity: 0),
+            DialPlan(route, environment: environment), environment: environment,
+            sweep: environment.loops.sweep(affinity: 0),
             events: ConnectionEvents(dispatch, id: ConnectionID(1), origin: route.origin)
         ) { result in
             switch result {
@@ -130,8 +131,8 @@ struct DialEndTests {
         let environment = transport.environment
         let (ends, log) = AsyncStream<String>.makeStream()
         let dial = Dial(
-            Route(try ServiceURL("http://api.test").origin), environment: environment,
-            sweep: environment.loops.sweep(affinity: 0), events: nil
+            DialPlan(Route(try ServiceURL("http://api.test").origin), environment: environment),
+            environment: environment, sweep: environment.loops.sweep(affinity: 0), events: nil
         ) { result in
             if case .failure(let failure) = result { log.yield("\(failure.cause)") }
         }
@@ -163,8 +164,8 @@ struct DialEndTests {
                 let route = Route(try ServiceURL(row.url).origin, proxy: row.proxy)
                 let step = await withCheckedContinuation { (waiter: CheckedContinuation<DialStep?, Never>) in
                     Dial(
-                        route, environment: environment, sweep: environment.loops.sweep(affinity: 0),
-                        events: nil
+                        DialPlan(route, environment: environment), environment: environment,
+                        sweep: environment.loops.sweep(affinity: 0), events: nil
                     ) { result in
                         if case .failure(let failure) = result {
                             waiter.resume(returning: failure.step)

@@ -126,7 +126,7 @@ struct SimulationJudgeTests {
                 $0.calls[0].told = .failed(code: "deadlineExceeded", .ambiguous)
                 $0.calls[0].ended = late
             }.count == 1)
-        #expect(violations { $0.steps = [(late, .headSent(call: 0))] }.count == 1)
+        #expect(violations { $0.steps = [(late, .headSent(call: 0, hop: 0, attempt: 1))] }.count == 1)
         #expect(
             violations {
                 $0.calls[0].told = .cancelled
@@ -142,7 +142,7 @@ struct SimulationJudgeTests {
         #expect(violations { $0.steps = [(Self.zero, began), (Self.zero, .drainBegan)] } == [])
     }
 
-    @Test("A retry beyond the budget is a violation, and one that did not begin does not count")
+    @Test("A retry beyond the budget is a violation, and one that was not sent does not count")
     func budget() {
         var plan = record().plan
         plan.retry.budget = RetryBudgetOptions()
@@ -154,11 +154,11 @@ struct SimulationJudgeTests {
             return SimulationJudge(record).violations
         }
         func granted(_ attempt: Int) -> SimulationStep { .retryGranted(call: 0, hop: 0, attempt: attempt) }
-        func began(_ attempt: Int) -> SimulationStep { .retryBegan(call: 0, hop: 0, attempt: attempt) }
+        func sent(_ attempt: Int) -> SimulationStep { .headSent(call: 0, hop: 0, attempt: attempt) }
         let two: [SimulationStep] = [.requested(call: 0, hop: 0), .requested(call: 0, hop: 1)]
-        #expect(judge(two + [granted(1), began(1)]) == [])
-        #expect(judge(two + [granted(1), began(1), granted(2), began(2)]).count == 1)
-        #expect(judge(two + [granted(1), granted(2), began(2)]) == [])
+        #expect(judge(two + [sent(1), granted(1), sent(2)]) == [])
+        #expect(judge(two + [sent(1), granted(1), sent(2), granted(2), sent(3)]).count == 1)
+        #expect(judge(two + [sent(1), granted(1), granted(2), sent(3)]) == [])
         #expect(judge([.requested(call: 0, hop: 0), granted(1)]).count == 1)
     }
 

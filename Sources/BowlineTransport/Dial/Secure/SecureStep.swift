@@ -14,11 +14,11 @@ enum SecureStep {
     /// Begins the handshake. Call this on the channel's event loop.
     ///
     /// - Parameters:
-    ///   - host: The name or the address that the peer's certificate must have.
+    ///   - identity: What the peer's certificate must name.
     ///   - completion: Called once. Of this step, the channel has only the TLS handlers then. The caller closes the
     ///     channel after a failure.
     static func begin(
-        on channel: any Channel, host: String, _ tls: TLSContext, _ context: NIOSSLContext,
+        on channel: any Channel, as identity: ReferenceIdentity, _ tls: TLSContext, _ context: NIOSSLContext,
         completion: @escaping (Result<Secured, any Error>) -> Void
     ) {
         let waiter: DialWaiter
@@ -26,7 +26,7 @@ enum SecureStep {
         do {
             guard channel.isActive else { throw DialFailure.closedEarly }
             let pipeline = channel.pipeline.syncOperations
-            handlers = try tls.addHandlers(for: host, with: context, to: pipeline)
+            handlers = try tls.addHandlers(for: identity, with: context, to: pipeline)
             // The handshake has begun, but its first result comes with the peer's bytes, in a later event.
             waiter = DialWaiter(handlers)
             try pipeline.addHandler(waiter)
