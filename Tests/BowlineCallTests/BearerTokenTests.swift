@@ -200,6 +200,30 @@ struct BearerTokenTests {
         source.give("t2")
     }
 
+    @Test("An early fetch that hangs is cancelled after fetchTimeout: the next request begins another")
+    func aheadHangs() async throws {
+        source.give("t1", lifetime: .seconds(100))
+        try await send()
+        clock.advance(by: .seconds(70))
+        try await send()
+        try await source.waitUntilAsked(2)
+        clock.advance(by: .milliseconds(19_999))
+        try await send()
+        #expect(!source.cancelled.isOpen)
+        clock.advance(by: .milliseconds(1))
+        try await send()
+        try await source.waitUntilAsked(3)
+        try await source.cancelled.wait()
+        source.give("late")
+        source.give("t3")
+        try await eventually("the new token") {
+            try await send()
+            return tokens.last == "Bearer t3"
+        }
+        #expect(source.asked == 3)
+        #expect(Set(tokens) == ["Bearer t1", "Bearer t3"])
+    }
+
     @Test("a token shorter than the leeway is not fetched anew for each request")
     func shortLived() async throws {
         source.give("t1", lifetime: .seconds(10))

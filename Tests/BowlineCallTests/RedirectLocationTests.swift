@@ -84,4 +84,19 @@ struct RedirectLocationTests {
         #expect(try base.resolving("http://localhost:81/x").origin.socketPath == nil)
         #expect(try base.resolving("https://localhost/x").origin.socketPath == nil)
     }
+
+    @Test("An absolute reference to the same IPv6 address keeps the zone, which the service does not know", .tags(.RD5))
+    func zones() throws {
+        let base = try ServiceURL("http://[fe80::1%25eth0]:8080/a?x=1")
+        let same = try base.resolving("http://[FE80::1]:8080/b?y=2")
+        #expect(same.absoluteString == "http://[fe80::1%25eth0]:8080/b?y=2")
+        #expect(try base.resolving("//[fe80::1]:8080/b").origin == base.origin)
+        for other in [
+            "http://[fe80::2]:8080", "http://[fe80::1]:8081", "https://[fe80::1]:8080", "http://[fe80::1%25eth1]:8080",
+        ] {
+            #expect(try base.resolving("\(other)/b").absoluteString == "\(other)/b")
+        }
+        let plain = try ServiceURL("http://[fe80::1]:8080/a")
+        #expect(try plain.resolving("http://[fe80::1%25eth0]:8080/b").origin == base.origin)
+    }
 }

@@ -67,6 +67,16 @@ struct MultipartFormTests {
         #expect(error?.code == .invalidRequest)
     }
 
+    @Test("A part with a negative length is refused before the form is sent")
+    func negativeLength() throws {
+        let form = MultipartForm([
+            .init("a", body: .text("x")), .init("b", body: .stream(Self.stream("abc"), length: -1)),
+        ])
+        let error = #expect(throws: ServiceError.self) { try RequestBody.multipart(form) }
+        #expect(error?.code == .invalidRequest)
+        #expect(error?.message == "length of form part \"b\" must not be negative, is -1")
+    }
+
     @Test("A boundary is random: no two forms have the same, and it is a token of at most 70 characters")
     func boundaries() {
         let boundaries = (0..<100).map { _ in MultipartForm().boundary }

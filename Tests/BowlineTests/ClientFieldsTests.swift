@@ -100,6 +100,56 @@ struct ClientFieldsTests {
         }
     }
 
+    @Test("A redirect is relative to the server to which middleware sent the request, and takes no credentials along")
+    func relativeRedirect() async throws {
+        try await withClient(.perAttempt) { client, server, other in
+            other.route(.get, "/moved", always: .reply(302, fields: [.location: "/next"]))
+            let response = try await client.get("/moved", fields: [Self.own: "mine", .authorization: "mine"])
+            #expect(try await response.text() == "ok")
+            #expect(response.url?.absoluteString == other.url("/next"))
+            #expect(other.requests.map(\.path) == ["/moved", "/next"])
+            #expect(fields(other.requests.last) == ["accept-language: cy", "user-agent: tests", "x-own: mine"])
+            #expect(server.requests.isEmpty)
+        }
+    }
+
+    @Test(
+        "If another server redirects a moved request to the client's own server, no hop has credentials or its fields"
+    )
+    func redirectHome() async throws {
+        let authenticates: (inout ClientConfiguration, LoopbackServer) -> Void = { configuration, _ in
+            configuration.authentication = try? BearerAuthentication(token: "canary")
+        }
+        try await withClient(.perAttempt, configure: authenticates) { client, server, other in
+            other.route(.get, "/moved", always: .reply(307, fields: [.location: server.url("/first")]))
+            server.route(.get, "/first", always: .reply(307, fields: [.location: "/second"]))
+            let moved = try await client.get("/moved", fields: [.cookie: "canary"]).text()
+            #expect(moved == "ok")
+            #expect(other.requests.map(\.path) == ["/moved"])
+            #expect(server.requests.map(\.path) == ["/first", "/second"])
+            for request in server.requests {
+                #expect(fields(request) == ["accept-language: cy", "user-agent: tests"])
+            }
+            let own = try await client.get("/first").text()
+            #expect(own == "ok")
+            #expect(server.requests.suffix(2).map { $0.fields[.authorization] } == ["Bearer canary", "Bearer canary"])
+        }
+    }
+
+    @Test("A redirect to http is refused if middleware sent the request to https, even if the client's URL is http")
+    func downgrade() async throws {
+        let stub = StubTransport()
+        stub.on(
+            .get, "https://other.example/moved",
+            always: .respond(.found, fields: [.location: "http://other.example/next"]))
+        let client = try ServiceClient(baseURL: "http://api.example", transport: stub) {
+            $0.middleware.perAttempt = [Moving(base: "https://other.example")]
+        }
+        let error = try await serviceError { _ = try await client.get("/moved") }
+        #expect(error.code == .redirectRefused)
+        #expect(stub.calls.map { $0.request.url?.absoluteString } == ["https://other.example/moved"])
+    }
+
     @Test("A signer sees the request that is sent: for another server, without the client's fields")
     func signed() async throws {
         let seen = Guarded([Bool]())

@@ -6,6 +6,8 @@ import Testing
 struct ConfigurationTests {
     typealias Change = @Sendable (inout ClientConfiguration) -> Void
 
+    private static let host = HTTPField.Name("Host")!
+
     static let mistakes: [(path: String, change: Change)] = [
         ("timeouts.connect", { $0.timeouts.connect = .zero }),
         ("timeouts.connect", { $0.timeouts.connect = .seconds(-1) }),
@@ -69,6 +71,13 @@ struct ConfigurationTests {
         ("tls.keyLog", { $0.tls.keyLog = .file("no/such/folder/keys.log") }),
         ("tls.keyLog", { $0.tls.keyLog = .file("/dev/null") }),
         ("tls.identity", { $0.tls.identity = .files(certificate: "c", key: "k", passphrase: "") }),
+        ("fields", { $0.fields = [.contentLength: "0"] }),
+        ("fields", { $0.fields = [.transferEncoding: "chunked"] }),
+        ("fields", { $0.fields = [.connection: "close, x-own"] }),
+        ("fields", { $0.fields = [.te: "gzip"] }),
+        ("fields", { $0.fields = [.expect: "200-ok"] }),
+        ("fields", { $0.fields = [ConfigurationTests.host: "a b"] }),
+        ("fields", { $0.fields = [ConfigurationTests.host: "a.test", ConfigurationTests.host: "b.test"] }),
         ("proxy", { $0.proxy = .http("http://proxy.test/path") }),
         ("proxy", { $0.proxy = .https("http://proxy.test") }),
         ("proxy", { $0.proxy = .socks5("socks5://proxy.test:65536") }),
@@ -182,6 +191,45 @@ struct ConfigurationTests {
         for path in ["timeouts.connect", "pool.maximumPerOrigin", "connection.maximumFields"] {
             #expect(error.message.contains(path))
         }
+    }
+
+    @Test("The problems of a client without a base URL are reported together with all others")
+    func problemsWithoutBase() async throws {
+        let error = try await serviceError {
+            _ = try ServiceClient {
+                $0.timeouts.connect = .zero
+                $0.authentication = try BearerAuthentication(token: "t")
+                $0.fields = [.te: "gzip", .expect: "200-ok"]
+                $0.resilience.balancing = BalancingOptions {
+                    $0.endpoints = .fixed([ServiceEndpoint("http://a.example")])
+                }
+            }
+        }
+        let found = try #require(error.underlying as? ConfigurationProblems)
+        #expect(
+            found.problems.map(\.path) == [
+                "timeouts.connect", "fields", "fields", "authentication", "resilience.balancing.endpoints",
+            ])
+    }
+
+    @Test("A client's fields may be all that a request may have, and are sent")
+    func fieldsOfRequests() async throws {
+        let stub = StubTransport()
+        stub.on(.get, "/", always: .respond(.ok))
+        let fields: HTTPFields = [
+            Self.host: "other.test:8080", .connection: "close", .te: "trailers", .expect: "100-continue",
+            .accept: "text/plain", .accept: "text/html",
+        ]
+        let client = try ServiceClient(baseURL: "http://example.com", transport: stub) {
+            $0.fields = fields
+            $0.userAgent = nil
+            $0.decompression = .off
+        }
+        _ = try await client.get("")
+        #expect(stub.calls.map(\.fields) == [fields])
+        let error = #expect(throws: ServiceError.self) { try client.scoped(to: "a", fields: [.te: "gzip"]) }
+        #expect(error?.code == .invalidConfiguration)
+        #expect(error?.message.contains("fields:") == true)
     }
 
     @Test("An error of the configuring closure is thrown unchanged")

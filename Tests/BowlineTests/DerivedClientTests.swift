@@ -112,6 +112,15 @@ struct DerivedClientTests {
         #expect(users.baseURL?.path == "/v1/users")
     }
 
+    @Test("scoped keeps the order of the fields")
+    func scopedOrder() throws {
+        let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport())
+        let names = (1...20).compactMap { HTTPField.Name("X-Field-\($0)") }
+        let fields = HTTPFields((names + names).map { HTTPField(name: $0, value: "v") })
+        let scoped = try client.scoped(to: "a", fields: fields)
+        #expect(scoped.configuration.fields.map(\.name) == names.flatMap { [$0, $0] })
+    }
+
     @Test("A client's fields are not sent to another origin by an absolute URL", .tags(.I9))
     func fieldsStayHome() async throws {
         let stub = StubTransport()
@@ -129,7 +138,7 @@ struct DerivedClientTests {
 
     @Test(
         "scoped refuses absolute URLs, queries, and a client without a base",
-        arguments: ["http://a/b", "a?b=1", "a:b\n"])
+        arguments: ["http://a/b", "a?b=1", "a:b\n", "1a://\u{301}b"])
     func badScope(path: String) async throws {
         let client = try ServiceClient(baseURL: "http://example.com", transport: StubTransport())
         let error = #expect(throws: ServiceError.self) { try client.scoped(to: path) }

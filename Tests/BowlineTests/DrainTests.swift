@@ -17,6 +17,8 @@ struct DrainTests {
                 $0.tls.trustRoots = .pem(TestCertificates.authority)
             }
             try await client.pool.prewarm(origin: server.baseURL, connections: 3)
+            // The server may accept a connection after the client has it.
+            try await server.waitForOpenConnections(count: 3)
             async let slow = client.fetch("/slow")
             try await gate.waitForWaiters()
             #expect(client.pool.snapshot().idle == 2)

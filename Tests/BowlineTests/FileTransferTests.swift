@@ -273,6 +273,26 @@ struct FileTransferTests {
         }
     }
 
+    @Test("A download whose body is discarded underway leaves the old file, and no other file beside it")
+    func downloadDiscarded() async throws {
+        try await withTemporaryFolder { folder in
+            try folder.write("down.bin", Data("before".utf8))
+            let (chunks, hand) = AsyncStream.makeStream(of: ByteBuffer.self)
+            hand.yield(ByteBuffer(string: "half"))
+            let response = ServiceResponse(status: .ok, body: ResponseBody(chunks))
+            let task = Task { try await response.download(to: folder.file("down.bin")) }
+            try await eventually("the partial file") {
+                try folder.names().contains { $0.hasSuffix(".part") }
+            }
+            response.body.discard()
+            hand.finish()
+            let error = try await serviceError { _ = try await task.value }
+            #expect(error.code == .bodyAlreadyConsumed)
+            #expect(try folder.names() == ["down.bin"])
+            #expect(try folder.read("down.bin") == Data("before".utf8))
+        }
+    }
+
     @Test("A cancelled download leaves no file", .tags(.CA9))
     func downloadCancelled() async throws {
         try await withTemporaryFolder { folder in

@@ -196,6 +196,32 @@ struct RequestBodyTests {
         }
     }
 
+    @Test("A stream of a request that was never sent can be sent by another request")
+    func unsentStream() async throws {
+        try await withLoopbackServer { server in
+            server.respond { .reply(200, body: $0.bodyText) }
+            try await withServiceClient(server.baseURL) {
+                $0.retry = .never
+            } _: { client in
+                let body = RequestBody.stream(Self.chunks(["once"]))
+                let error = try await serviceError {
+                    _ = try await client.fetch(.post("http://127.0.0.1:1/", body: body))
+                }
+                #expect(error.progress == .neverSent)
+                #expect(body.isReplayable)
+                #expect(try await client.fetch(.post("/", body: body)).text == "once")
+                #expect(!body.isReplayable)
+                let cancelled = RequestBody.stream(Self.chunks(["once"]))
+                let task = Task { try await client.fetch(.post("/", body: cancelled)) }
+                task.cancel()
+                _ = await task.result
+                let second = try await serviceError { _ = try await client.fetch(.post("/", body: cancelled)) }
+                #expect(second.code == .requestBodyConsumed)
+            }
+            #expect(server.requests.first?.bodyText == "once")
+        }
+    }
+
     @Test(
         "Cancelling during an upload cancels the producer and closes the connection", .tags(.CA7),
         arguments: [true, false])

@@ -40,6 +40,13 @@ struct RequestValidationTests {
     }
 
     @Test(
+        "Control characters in a body's content type are refused before a connection is made", .tags(.H1d),
+        arguments: controls)
+    func controlsInContentType(control: String) async throws {
+        try await expectRefusal(naming: "Content-Type") { $0.body.contentType = "text/a\(control)b" }
+    }
+
+    @Test(
         "Names that are no token are refused before a connection is made", .tags(.H1d),
         arguments: controls + ["", " ", ":", "ä"])
     func badNames(part: String) async throws {

@@ -243,6 +243,36 @@ struct ResponseBodyTests {
         #expect(error.code == .bodyAlreadyConsumed)
     }
 
+    @Test("A body from a sequence cannot be read on after it was discarded")
+    func readingSequenceAfterDiscard() async throws {
+        let (chunks, hand) = AsyncStream.makeStream(of: ByteBuffer.self)
+        hand.yield(ByteBuffer(string: "half"))
+        let body = ResponseBody(chunks)
+        var iterator = body.makeAsyncIterator()
+        let half = try await iterator.next()
+        #expect(half == ByteBuffer(string: "half"))
+        body.discard()
+        let error = try await serviceError { _ = try await iterator.next() }
+        #expect(error.code == .bodyAlreadyConsumed)
+        hand.finish()
+
+        let unread = ResponseBody(AsyncStream<ByteBuffer> { $0.finish() })
+        unread.discard()
+        let early = try await serviceError { _ = try await unread.collect(upTo: 10) }
+        #expect(early.code == .bodyAlreadyConsumed)
+    }
+
+    @Test("A body from a sequence that ends because its reader is cancelled is not taken for a whole body")
+    func cancelledSequence() async throws {
+        let (chunks, hand) = AsyncStream.makeStream(of: ByteBuffer.self)
+        hand.yield(ByteBuffer(string: "half"))
+        let body = ResponseBody(chunks)
+        let reading = Task { try await body.collect(upTo: 10) }
+        reading.cancel()
+        await #expect(throws: CancellationError.self) { try await reading.value }
+        hand.finish()
+    }
+
     // MARK: Slow and fast
 
     @Test(

@@ -91,6 +91,18 @@ struct UncheckedOptionsTests {
         }
     }
 
+    @Test("Numbers of seconds that no duration can represent become the nearest limit, and do not trap")
+    func seconds() async throws {
+        let limits: [(Double, Duration)] = [
+            (.nan, .zero), (.infinity, .seconds(3_155_760_000)), (-.infinity, .seconds(-3_155_760_000)),
+            (1e300, .seconds(3_155_760_000)), (-1, .seconds(-1)), (0.25, .milliseconds(250)),
+        ]
+        for (number, limit) in limits {
+            #expect(TimeLimit.seconds(number) == .limited(limit))
+            try await run { request, _ in request.options.timeouts.attempt = .seconds(number) }
+        }
+    }
+
     @Test("Durations out of range in timeouts, retry and continueTimeout do not trap", arguments: badSpans)
     func spans(span: Duration) async throws {
         try await run { request, _ in

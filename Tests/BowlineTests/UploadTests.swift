@@ -40,6 +40,30 @@ struct UploadTests {
         }
     }
 
+    @Test(
+        "After an early success the upload goes on, although the client closes the connection afterwards", .tags(.KA9))
+    func earlySuccessWithoutPooling() async throws {
+        try await withLoopbackServer { server in
+            server.onConnection { connection in
+                guard let head = try await connection.readRequestHead() else { return }
+                try await connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+                _ = try await connection.readBody(of: head)
+                try await connection.waitForClose()
+            }
+            let client = try ServiceClient(baseURL: server.baseURL) { $0.pool.isEnabled = false }
+            let chunks = HandedOutChunks()
+            let response = try await client.send(.post("/", body: .stream(chunks)))
+            #expect(try await response.body.collect(upTo: 10) == ByteBuffer(string: "early"))
+            chunks.give("late ")
+            chunks.give("bytes")
+            chunks.hand.finish()
+            try await server.waitForRequests(count: 1)
+            #expect(server.requests[0].bodyText == "late bytes")
+            try await eventually("the close") { client.pool.snapshot().closed == ["poolingDisabled": 1] }
+            await client.shutdown(within: .zero)
+        }
+    }
+
     @Test("A slow producer after an early success does not count as the peer's idleness", .tags(.KA9))
     func slowProducerAfterEarlySuccess() async throws {
         let clock = TestClock()

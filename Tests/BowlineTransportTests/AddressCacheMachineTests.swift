@@ -151,6 +151,26 @@ struct AddressCacheMachineTests {
         #expect(machine.wanted(Self.six, by: "3") != first)
     }
 
+    @Test("A look-up that takes too long is replaced by the next dial's, and its waiters get the new answer")
+    func replaced() {
+        var machine = Harness(limits: Machine.Limits(longestLookUp: .seconds(10)))
+        guard case .start(let first) = machine.wanted(Self.six, by: "1") else {
+            Issue.record("no look-up")
+            return
+        }
+        machine.now = .after(.milliseconds(9_999))
+        #expect(machine.wanted(Self.six, by: "2") == .wait)
+        machine.now = .after(.seconds(10))
+        guard case .restart(let second, first) = machine.wanted(Self.six, by: "3") else {
+            Issue.record("no second look-up")
+            return
+        }
+        #expect(machine.wanted(Self.six, by: "4") == .wait)
+        let answer = ResolvedAddresses(Self.addresses(.v6), validFor: .seconds(1))
+        #expect(machine.ended(Self.six, first, .failure(Self.failure)).waiters == [])
+        #expect(machine.ended(Self.six, second, .success(answer)).waiters == ["1", "2", "3", "4"])
+    }
+
     @Test("The machine makes exactly the transitions of its table")
     func table() throws {
         var made: Set<Transition> = []
@@ -234,7 +254,7 @@ private struct Transition: Hashable, CustomStringConvertible {
     }
 
     enum LookUpInput: String, CaseIterable {
-        case wanted, left, lastLeft, ended
+        case wanted, wantedLate, left, lastLeft, ended
     }
 
     let state: String
@@ -322,9 +342,15 @@ private struct Transition: Hashable, CustomStringConvertible {
             next = true
             switch machine.wanted(query, by: "new") {
             case .start: result = "start"
+            case .restart: result = "restart"
             case .wait: result = "wait"
             case .found: result = "found"
             }
+        case .wantedLate:
+            guard isRunning else { return nil }
+            machine.now = machine.now.advanced(by: Harness.Machine.Limits().longestLookUp)
+            guard case .restart(_, lookUp) = machine.wanted(query, by: "new") else { return nil }
+            result = "restart"
         case .left:
             if isRunning { _ = machine.wanted(query, by: "other") }
             if machine.forgotten(query, waiter).cancelled != nil { result = "cancel" }

@@ -112,6 +112,28 @@ struct AddressCacheTests {
         #expect(try await second.value.map(\.description) == ["2001:db8::1"])
     }
 
+    @Test("A dial that comes when a call has taken too long makes another call, and both dials get its answer")
+    func replacedCall() async throws {
+        let names = Names(ignoresCancellation: true)
+        let cache = AddressCache(resolver: names, clock: clock, longestLookUp: .seconds(10))
+        let first = Task { try await cache.resolve("a.test", .v6) }
+        try await eventually("the call runs") { names.calls.count == 1 }
+        clock.advance(by: .seconds(10))
+        let second = Task { try await cache.resolve("a.test", .v6) }
+        try await eventually("another call runs") { names.calls.count == 2 }
+        #expect(cache.counts == (1, 2))
+        names.answer(six, ["2001:db8::1"])
+        for dial in [first, second] { #expect(try await dial.value.map(\.description) == ["2001:db8::1"]) }
+    }
+
+    @Test("After the client is closed, no call starts")
+    func closed() async {
+        let cache = cache()
+        cache.cancelAll()
+        await #expect(throws: CancellationError.self) { _ = try await cache.resolve("a.test", .v6) }
+        #expect(names.calls.isEmpty)
+    }
+
     @Test("A task that is cancelled already makes no call")
     func cancelledBefore() async {
         let cache = cache()

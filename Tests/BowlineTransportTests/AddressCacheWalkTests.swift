@@ -34,6 +34,7 @@ private struct AddressCacheWalk: ~Copyable {
     private struct LookUp {
         let query: NameQuery
         let id: Machine.LookUpID
+        let began: MonotonicInstant
         var waiters: [String]
     }
 
@@ -102,13 +103,22 @@ private struct AddressCacheWalk: ~Copyable {
         }
         waiterIDs[waiter] = (query, id)
         if let index = lookUps.firstIndex(where: { $0.query == query }) {
-            lookUps[index].waiters.append(waiter)
-            return wanted == .wait ? nil : "\(query): \(wanted) where the model waits"
+            let running = lookUps[index]
+            guard running.began.duration(to: now) >= .seconds(60) else {
+                lookUps[index].waiters.append(waiter)
+                return wanted == .wait ? nil : "\(query): \(wanted) where the model waits"
+            }
+            guard case .restart(let lookUp, running.id) = wanted else {
+                return "\(query): \(wanted) where the model replaces a look-up"
+            }
+            started.append((query, lookUp))
+            lookUps[index] = LookUp(query: query, id: lookUp, began: now, waiters: running.waiters + [waiter])
+            return nil
         }
         guard case .start(let lookUp) = wanted else { return "\(query): \(wanted) where the model starts a look-up" }
         if started.contains(where: { $0.id == lookUp }) { return "the id of a look-up is used again" }
         started.append((query, lookUp))
-        lookUps.append(LookUp(query: query, id: lookUp, waiters: [waiter]))
+        lookUps.append(LookUp(query: query, id: lookUp, began: now, waiters: [waiter]))
         return nil
     }
 

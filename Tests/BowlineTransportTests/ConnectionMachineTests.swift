@@ -21,6 +21,15 @@ struct ConnectionMachineTests {
             ([.start, .wrote, .requestFinished], .continues),
             ([.startClosing, .wrote, .requestFinished, .received, .responseEnded], .close(.connectionCloseRequested)),
             ([.start, .wrote, .requestFinished, .received, .unusable, .responseEnded], .close(.leftoverBytes)),
+            ([.startClosing, .wrote, .received, .head(200, bodyBegun: true), .responseEnded], .continues),
+            (
+                [.startClosing, .wrote, .received, .head(200, bodyBegun: true), .responseEnded, .requestFinished],
+                .close(.connectionCloseRequested)
+            ),
+            (
+                [.startClosing, .wrote, .received, .head(413, bodyBegun: true), .responseEnded],
+                .close(.connectionCloseRequested)
+            ),
             (
                 [.start, .wrote, .received, .head(413, bodyBegun: true), .responseEnded],
                 .close(.requestUnfinished)

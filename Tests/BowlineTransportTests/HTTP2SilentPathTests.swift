@@ -40,6 +40,39 @@ struct HTTP2SilentPathTests {
         await harness.finish()
     }
 
+    @Test(
+        "The timer is set for the next PING when a PING has been answered, although its limit would be later",
+        .tags(.H2n))
+    func nextPing() async throws {
+        let harness = try await HTTP2Harness {
+            $0.keepAliveInterval = .seconds(1)
+            $0.keepAliveTimeout = .seconds(15)
+        }
+        let call = try await harness.send(get("/long"))
+        try await harness.receive(
+            HTTP2WireFrame(
+                .headers, flags: HTTP2WireFrame.endHeaders, on: 1, HTTP2WireField.section([.init(":status", "200")])))
+        try await harness.advance(by: .seconds(1))
+        let ping = try #require(try await harness.frames().first { $0.kind == .ping })
+        try await harness.receive(ping.pong)
+        let connection = harness.connection
+        let (timer, deadline) = try await harness.onLoop { (connection.sweep.nextSweep, connection.deadline) }
+        #expect(deadline == harness.clock.now.advanced(by: .seconds(1)))
+        #expect(timer <= deadline)
+        call.task.cancel()
+        await harness.finish()
+    }
+
+    @Test("The timer is set for the first PING when the settings have come", .tags(.H2n))
+    func firstPing() async throws {
+        let harness = try await HTTP2Harness { $0.keepsAliveWhenIdle = true }
+        let connection = harness.connection
+        let (timer, deadline) = try await harness.onLoop { (connection.sweep.nextSweep, connection.deadline) }
+        #expect(deadline == harness.clock.now.advanced(by: .seconds(30)))
+        #expect(timer <= deadline)
+        await harness.finish()
+    }
+
     @Test("Bytes other than the answer do not end the doubt")
     func otherBytes() async throws {
         let harness = try await makeHarness()

@@ -27,9 +27,12 @@ final class ClientCore: Sendable {
     /// The balancers. Without `resilience.balancing` there are none in it.
     let balancers: Balancers
 
+    /// Checks the configuration, and makes the core of a client.
+    ///
     /// - Parameter base: The base URL that the client is made with.
+    /// - Throws: ``ServiceError`` `invalidConfiguration`, which names every problem.
     init(configuration: ClientConfiguration, base: ServiceURL?, transport: (any ServiceTransport)?) throws {
-        try configuration.validate()
+        try configuration.problems(base: base).throwIfAny()
         tracing = configuration.telemetry.isTracingEnabled ? AttemptTracing() : nil
         metrics = configuration.telemetry.isMetricsEnabled ? ClientMetrics() : nil
         let measuring: [any ServiceEventListener] = metrics.map { [MetricsListener(metrics: $0)] } ?? []

@@ -75,8 +75,11 @@ final class ClientPolicies: Sendable {
     /// Adds the body's content type, the client's fields and `User-Agent`, unless the request has a field of that name.
     /// Runs before the first middleware, so that middleware can read and change every field, and a signature covers all
     /// of them.
-    func addFields(to request: inout ServiceRequest, for url: ServiceURL) {
+    ///
+    /// - Throws: ``ServiceError`` `invalidRequest` if the content type has a control character.
+    func addFields(to request: inout ServiceRequest, for url: ServiceURL) throws {
         if let type = request.body.contentType, !request.fields.contains(.contentType) {
+            try ServiceRequest.checkValue(type, of: .contentType)
             request.fields[.contentType] = type
         }
         addOwnFields(to: &request, for: url)

@@ -17,9 +17,7 @@ extension ServiceClient {
         var changed = configuration
         try configure(&changed)
         changed.reconcileLimits()
-        try (changed.problems(derivingFrom: configuration) + changed.problems()).throwIfAny()
-        try changed.requireOriginOfCredentials(base: baseURL)
-        try changed.requireBaseOfEndpoints(base: baseURL)
+        try (changed.problems(derivingFrom: configuration) + changed.problems(base: baseURL)).throwIfAny()
         changed.reportReading()
         return ServiceClient(
             core: core, policies: ClientPolicies(baseURL: baseURL, configuration: changed, core: core)
@@ -39,12 +37,13 @@ extension ServiceClient {
     ///   - fields: Fields that are added to the configuration's `fields`. They replace fields of the same name. A
     ///     request's own fields take precedence.
     /// - Throws: ``ServiceError`` `invalidURL` if the path is an absolute URL or has a query, or if this client has no
-    ///   base URL.
+    ///   base URL; `invalidConfiguration` if `fields` has a field with which no request could be sent.
     public func scoped(to path: String, fields: HTTPFields = [:]) throws -> ServiceClient {
         guard let baseURL else {
             throw ServiceError(.invalidURL, "scoped(to:) needs a client with a base URL")
         }
-        guard !path.contains("://"), !path.utf8.contains(UInt8(ascii: "?")) else {
+        // Bytes, not characters: a combining mark behind the slash would hide it.
+        guard !path.utf8.contains("://".utf8), !path.utf8.contains(UInt8(ascii: "?")) else {
             throw ServiceError(.invalidURL, "scoped(to:) takes a path below the base URL, without a query")
         }
         let base = try baseURL.appending(path)
@@ -52,7 +51,8 @@ extension ServiceClient {
             return ServiceClient(core: core, policies: ClientPolicies(policies, baseURL: base))
         }
         var changed = configuration
-        for name in Set(fields.map(\.name)) { changed.fields[fields: name] = fields[fields: name] }
+        for name in fields.distinctNames { changed.fields[fields: name] = fields[fields: name] }
+        try changed.fieldProblems().throwIfAny()
         // The client needs a plan of its own, because redirects must know the names of all its own fields.
         return ServiceClient(
             core: core, policies: ClientPolicies(baseURL: base, configuration: changed, core: core))

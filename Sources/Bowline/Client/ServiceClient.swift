@@ -75,8 +75,6 @@ public struct ServiceClient: Sendable {
     ) throws {
         var configuration = ClientConfiguration()
         try configure(&configuration)
-        try configuration.requireOriginOfCredentials(base: base)
-        try configuration.requireBaseOfEndpoints(base: base)
         configuration.reconcileLimits()
         core = try ClientCore(configuration: configuration, base: base, transport: transport)
         configuration.reportReading()
@@ -124,11 +122,24 @@ public struct ServiceClient: Sendable {
             complete(&response, of: call, options)
             return response
         } catch {
+            release(body, of: call, after: error)
             if fallback == nil { call.end() }
-            // No further attempt will send the body, so the sequence of a one-shot body is released.
-            body.abandon()
             guard let fallback else { throw call.naming(error) }
             return try await answer(insteadOf: call.naming(error), by: fallback, call, options)
+        }
+    }
+
+    /// Abandons the body of a call that failed, because no further attempt sends it. This ends the pending read of a
+    /// one-shot stream.
+    ///
+    /// But if nothing was sent and nothing of the stream was read, the stream is as it was before the call. The caller
+    /// keeps it, and may send it with another request, for example to another service.
+    @inline(never)
+    private func release(_ body: RequestBody, of call: CallRecord, after error: any Error) {
+        if body.isUntouchedStream, (error as? ServiceError)?.progress == .neverSent {
+            call.takeBack(body)
+        } else {
+            body.abandon()
         }
     }
 
@@ -181,7 +192,7 @@ public struct ServiceClient: Sendable {
         let url = try policies.resolve(request)
         let template = request.ownOptions?.value.targetTemplate
         let target = template ?? url.path
-        policies.addFields(to: &request, for: url)
+        try policies.addFields(to: &request, for: url)
         request.url = consume url
         let now = core.clock.now
         let call = try core.lifecycle.admit(

@@ -1,11 +1,11 @@
 internal import BowlineCore
 
 extension ClientConfiguration {
-    /// Refuses an authenticator if there is no origin that may see its credentials.
-    func requireOriginOfCredentials(base: ServiceURL?) throws {
-        guard authentication != nil, base == nil, authenticatedOrigins.isEmpty else { return }
+    /// Returns a problem if there is an authenticator, but no origin that may see its credentials.
+    func credentialProblems(base: ServiceURL?) -> [ConfigurationProblem] {
+        guard authentication != nil, base == nil, authenticatedOrigins.isEmpty else { return [] }
         let reason = "needs to know whom it is for: a base URL, or authenticatedOrigins"
-        try [ConfigurationProblem("authentication", reason)].throwIfAny()
+        return [ConfigurationProblem("authentication", reason)]
     }
 
     /// The origins that may see the credentials.

@@ -50,7 +50,8 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
     public var userAgent: String? = "bowline/\(BowlineVersion.text)"
     /// Header fields that every request gets, unless it has a field of that name. A client with a base URL sends them
     /// only to the base URL's origin, because they may be credentials. A request to another origin does not get them,
-    /// even if an absolute URL, a redirect or middleware leads there. Default none.
+    /// even if an absolute URL, a redirect or middleware leads there. Fields with which no request could be sent are
+    /// refused when the client is made, and so are `Content-Length` and `Transfer-Encoding`. Default none.
     public var fields: HTTPFields = [:]
     /// Turns values into request bodies. Default: JSON, dates in ISO 8601; see ``BodyEncoder/json``.
     public var encoder: any BodyEncoder = .json
@@ -117,7 +118,12 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
             + decompression.problems(at: "decompression") + authenticationProblems() + pool.problems(at: "pool")
             + connection.problems(at: "connection")
             + http2.problems(at: "http2") + tls.problems(at: "tls") + proxy.problems(at: "proxy")
-            + lifecycle.problems(at: "lifecycle") + userAgentProblems()
+            + lifecycle.problems(at: "lifecycle") + sentFieldProblems()
+    }
+
+    /// Returns all problems of a client with this configuration and this base URL.
+    func problems(base: ServiceURL?) -> [ConfigurationProblem] {
+        problems() + credentialProblems(base: base) + endpointProblems(base: base)
     }
 
     private func timeoutProblems() -> [ConfigurationProblem] {
@@ -133,6 +139,9 @@ public struct ClientConfiguration: Sendable, ConfigurableOptions {
         }
         return problems
     }
+
+    /// Returns the problems of the fields that the client adds to requests.
+    private func sentFieldProblems() -> [ConfigurationProblem] { userAgentProblems() + fieldProblems() }
 
     private func userAgentProblems() -> [ConfigurationProblem] {
         guard let userAgent else { return [] }

@@ -26,7 +26,7 @@ struct RequestCompression: Sendable {
             )
         }
         guard request.body.isReplayable else {
-            throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
+            throw ServiceError.oneShotBodyConsumed
         }
         try request.body.validate()
         var request = request

@@ -323,11 +323,10 @@ struct CallStateMachine: ~Copyable {
         case .answered(let response, _):
             guard let kind = RedirectPolicy.Kind(response.status), let url = hopRequest.url else { return end(.finish) }
             let policy = policies.redirectPolicy(for: hopRequest)
-            // A balancer may have sent the request to an endpoint. Then the `Location` is relative to its URL.
-            let sent = response.facts.url.flatMap { circumstances.namedURL(for: $0) == nil ? nil : $0 }
+            let sender = sender(of: response, url, circumstances)
             switch policy.decide(
-                kind, fields: response.receivedFields, request: hopRequest, url: sent ?? url, followed: followed.count,
-                named: circumstances.namedURL
+                kind, fields: response.receivedFields, request: hopRequest, url: sender.url, followed: followed.count,
+                isMoved: sender.isMoved, named: circumstances.namedURL
             ) {
             case .stop: return end(.finish)
             case .refuse(let refusal): return end(.refuse(refusal))
@@ -335,7 +334,7 @@ struct CallStateMachine: ~Copyable {
                 beginHop(next)
                 // The hop's request has the URL that the caller would use. ``followed`` has the endpoint's.
                 if let named = next.url.flatMap(circumstances.namedURL) { hopRequest.url = named }
-                return .follow(from: url.origin)
+                return .follow(from: sender.isMoved ? sender.url.origin : url.origin)
             }
         case .failed(var error, let isOwn):
             // Each earlier hop was answered with a redirect, so the call got at least as far as a response.
@@ -344,6 +343,18 @@ struct CallStateMachine: ~Copyable {
             return end(.finish)
         case .ended: return end(.finish)
         }
+    }
+
+    /// Returns the URL that a redirect came from: its `Location` is relative to that URL (RFC 9110 §10.2.2).
+    ///
+    /// A balancer may have sent the request to an endpoint. Middleware may have sent it to another origin: then
+    /// `isMoved` is true, and that origin, not the hop's, has chosen where the redirect leads.
+    private func sender(
+        of response: ServiceResponse, _ url: ServiceURL, _ circumstances: some CallCircumstances
+    ) -> (url: ServiceURL, isMoved: Bool) {
+        guard let sent = response.facts.url else { return (url, false) }
+        if circumstances.namedURL(for: sent) != nil { return (sent, false) }
+        return sent.origin == url.origin ? (url, false) : (sent, true)
     }
 
     private mutating func beginHop(_ request: ServiceRequest) {

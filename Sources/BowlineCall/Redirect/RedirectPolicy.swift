@@ -71,11 +71,13 @@ package struct RedirectPolicy: Sendable {
     ///   - request: The request that was sent.
     ///   - url: The URL to which the request was sent.
     ///   - followed: The number of redirects that the call has followed already.
+    ///   - isMoved: Whether middleware sent the request to `url` although the request was for another origin. Then the
+    ///     next hop has no credentials, wherever it leads, because `url`'s origin has chosen its URL.
     ///   - named: Returns the URL that the caller would use for the URL of a balancer's endpoint; nil for any other URL.
     ///     All endpoints count as one origin: the origin that the caller names.
     package func decide(
         _ kind: Kind, fields: ReceivedFields, request: ServiceRequest, url: ServiceURL, followed: Int,
-        named: (ServiceURL) -> ServiceURL? = { _ in nil }
+        isMoved: Bool = false, named: (ServiceURL) -> ServiceURL? = { _ in nil }
     ) -> Decision {
         guard options.maximum > 0, request.method != .connect else { return .stop }
         let locations = fields.values(for: .location)
@@ -100,7 +102,7 @@ package struct RedirectPolicy: Sendable {
         do {
             let target = try url.resolving(Self.asciiText(of: fields) ?? location)
             let service = (named(url) ?? url).origin
-            if target.origin != url.origin, (named(target) ?? target).origin != service {
+            if isMoved || (target.origin != url.origin && (named(target) ?? target).origin != service) {
                 // The endpoint may be `http` although the caller named an `https` URL.
                 if let reason = refusal(from: url.origin, to: target.origin)
                     ?? refusal(from: service, to: target.origin)

@@ -45,10 +45,10 @@ public struct BearerAuthentication: RequestAuthenticator, BoundedAuthenticator {
     ///     the client is made. Default 30 s.
     ///   - fetch: Returns a token. Runs in its own task, without a deadline. The task is cancelled when it takes longer
     ///     than `fetchTimeout`, or when no request waits for it any more. But a fetch that began while the old token
-    ///     was still valid goes on even if no request waits. If `fetch` throws a ``ServiceError`` because its own
-    ///     service is down, slow or busy (429, 5xx), the client's `retry` policy retries the waiting requests. After
-    ///     any other error the waiting requests fail with `authenticationFailed`, and the next request calls `fetch`
-    ///     again.
+    ///     was still valid goes on even if no request waits. If it takes too long, the next request cancels it and
+    ///     begins another. If `fetch` throws a ``ServiceError`` because its own service is down, slow or busy (429,
+    ///     5xx), the client's `retry` policy retries the waiting requests. After any other error the waiting requests
+    ///     fail with `authenticationFailed`, and the next request calls `fetch` again.
     public init(
         leeway: Duration = .seconds(30), fetchTimeout: Duration = .seconds(30),
         fetch: @escaping @Sendable () async throws -> BearerToken

@@ -3,7 +3,7 @@
 /// | state | a request | the fetch succeeds | the fetch fails |
 /// |---|---|---|---|
 /// | no token, or an expired one | begins a fetch if there is none, and waits for it | goes on with the new token | fails; the next request begins a fetch, after a pause if the failure is temporary |
-/// | valid, within the leeway | begins a fetch if there is none, and goes on with the token | later requests get the new token | no request fails; no other fetch begins for a second |
+/// | valid, within the leeway | begins a fetch if there is none, or instead of one that takes too long, and goes on with the token | later requests get the new token | no request fails; no other fetch begins for a second |
 /// | valid, before the leeway | goes on with the token | | |
 ///
 /// After a temporary failure, each waiting request is retried after its own backoff, so the retries come at different
@@ -12,7 +12,8 @@
 /// once, with the failure that began the pause.
 ///
 /// A fetch is cancelled, and its result is ignored, if it takes too long or if no request waits for it any more. But a
-/// fetch that began ahead of time (within the leeway) goes on even if no request waits.
+/// fetch that began ahead of time (within the leeway) goes on even if no request waits. If it takes too long, the next
+/// request cancels it and begins another.
 final class BearerTokenStore: Sendable {
     private struct Held: Sendable {
         let field: HTTPField
@@ -51,8 +52,9 @@ final class BearerTokenStore: Sendable {
 
     /// The way in which a request gets its field.
     private enum Step {
-        /// Sends this field. `thenStart`: a fetch ahead of time to start; nil: none.
-        case use(HTTPField, thenStart: SharedWork<HTTPField>?)
+        /// Sends this field. `thenStart`: a fetch ahead of time to start; nil: none. `instead`: a fetch that took too
+        /// long, which this one replaces.
+        case use(HTTPField, thenStart: SharedWork<HTTPField>?, instead: SharedWork<HTTPField>?)
         /// Waits for a fetch. `until`: when the fetch has taken too long. `start`: when to start the fetch; nil: it has
         /// been started. `instead`: a fetch that took too long, which this one replaces.
         case wait(
@@ -98,7 +100,8 @@ final class BearerTokenStore: Sendable {
         let now = clock.now
         let deadline = context.deadline?.instant ?? .distantFuture
         switch state.withLock({ self.step(&$0, now: now, deadline: deadline) }) {
-        case .use(let field, let work):
+        case .use(let field, let work, let late):
+            late?.cancel()
             if let work { start(work, at: now, now: now, clock: clock) }
             return field
         case .wait(let work, let limit, let start, let late):
@@ -145,10 +148,12 @@ final class BearerTokenStore: Sendable {
 
     private func step(_ state: inout State, now: MonotonicInstant, deadline: MonotonicInstant) -> Step {
         if let held = state.held, held.end.map({ now < $0 }) ?? true {
-            guard let refresh = held.refresh, refresh <= now, state.fetch == nil,
+            guard let refresh = held.refresh, refresh <= now, state.fetch.map({ $0.limit <= now }) ?? true,
                 state.noRefreshBefore.map({ $0 <= now }) ?? true
-            else { return .use(held.field, thenStart: nil) }
-            return .use(held.field, thenStart: newFetch(&state, isAhead: true, start: now))
+            else { return .use(held.field, thenStart: nil, instead: nil) }
+            // No request waits for a fetch ahead of time, so none has ended it at its limit.
+            let late = state.fetch?.work
+            return .use(held.field, thenStart: newFetch(&state, isAhead: true, start: now), instead: late)
         }
         // If the pause ends after the request's deadline, waiting cannot help.
         if let pause = state.pause, now < pause.end, deadline <= pause.end { return .fail(pause.failure) }

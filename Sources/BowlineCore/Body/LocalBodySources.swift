@@ -57,6 +57,9 @@ final class SequenceBodySource: ResponseBodySource {
         var isClaimed = false
         var isReading = false
         var isOver = false
+        /// Whether the body was abandoned before its end. Then reads fail: the bytes that were read are not the whole
+        /// body.
+        var isAbandoned = false
         var observer: (any ResponseBodyObserver)?
         /// The iterator of the sequence. Released at the end, so that the source of the chunks, for example another
         /// response, is released too.
@@ -85,23 +88,34 @@ final class SequenceBodySource: ResponseBodySource {
 
     func waitForNext() async throws -> ByteBuffer? {
         let reader = try state.withLock { state in
-            guard !state.isReading else { throw ServiceError.bodyAlreadyConsumed }
+            guard !state.isReading, !state.isAbandoned else { throw ServiceError.bodyAlreadyConsumed }
             state.isReading = state.reader != nil
             return state.reader
         }
         guard let reader else { return nil }
+        let chunk: ByteBuffer?
         do {
             defer { state.withLock { $0.isReading = false } }
-            if let chunk = try await reader.next() { return chunk }
+            chunk = try await reader.next()
         } catch {
             end()
             throw error
         }
+        // Checked again: the body may have been abandoned during the wait.
+        guard !state.withLock({ $0.isAbandoned }) else { throw ServiceError.bodyAlreadyConsumed }
+        if let chunk { return chunk }
         end()
+        // Some sequences, such as `AsyncStream`, end without an error when the reading task is cancelled.
+        if Task.isCancelled { throw CancellationError() }
         return nil
     }
 
     func abandon() {
+        state.withLock { state in
+            guard !state.isOver else { return }
+            state.isAbandoned = true
+            state.isClaimed = true
+        }
         end()
     }
 

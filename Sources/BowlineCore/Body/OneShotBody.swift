@@ -27,6 +27,11 @@ package final class OneShotBody: Sendable {
         state.withLock { $0.isReplayable }
     }
 
+    /// Whether no reader has started, and the body can still be sent.
+    var isUntouched: Bool {
+        state.withLock { $0.isUntouched }
+    }
+
     /// Ends replay: from now on each chunk is dropped when it is read.
     package func commit() {
         state.withLock { $0.commit() }

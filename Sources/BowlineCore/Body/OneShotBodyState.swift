@@ -57,6 +57,9 @@ struct OneShotBodyState<Waiter: Sendable, Pull: Sendable>: Sendable {
     /// Whether a reader could still start from the first byte.
     var isReplayable: Bool { !isCommitted }
 
+    /// Whether no reader has started, and the body can still be sent. Then no byte was taken from the sequence.
+    var isUntouched: Bool { !hasReader && !isCommitted }
+
     /// Starts a reader at the first byte. Returns false if that byte was dropped.
     ///
     /// - Parameter replayLimit: How many bytes are kept for the next reader.
@@ -234,7 +237,8 @@ struct OneShotPosition: Hashable, Sendable {
 }
 
 extension ServiceError {
-    static var oneShotBodyConsumed: ServiceError {
-        ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
+    package static var oneShotBodyConsumed: ServiceError {
+        ServiceError(
+            .requestBodyConsumed, "the request body is a one-shot stream that was sent, read or abandoned before")
     }
 }

@@ -24,7 +24,8 @@ public struct RequestBody: Sendable {
     /// The number of bytes, if known: sent as `Content-Length`. nil: sent chunked.
     public let length: Int?
     /// The media type, sent as `Content-Type` unless the request has that field already; nil: none is sent. Forms and
-    /// encoded values set this property. For other bodies, set it yourself.
+    /// encoded values set this property. For other bodies, set it yourself. With a control character in it, the request
+    /// fails with `invalidRequest`.
     public var contentType: String?
     /// Makes the trailer fields after the body has been sent. Only a body of unknown length can have them.
     package var makeTrailers: (@Sendable () async throws -> HTTPFields)?
@@ -60,6 +61,9 @@ public struct RequestBody: Sendable {
     }
 
     /// Makes a body from a sequence that can be read once.
+    ///
+    /// A request that fails or is cancelled ends the sequence. But if it fails with the progress `neverSent`, and
+    /// nothing of the sequence was read, you may send the same body with another request.
     ///
     /// - Parameters:
     ///   - sequence: The chunks; empty chunks are skipped. If the sequence throws, the request fails with

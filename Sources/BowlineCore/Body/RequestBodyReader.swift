@@ -57,6 +57,11 @@ extension RequestBody {
         if case .stream(let stream) = kind { stream.commit() }
     }
 
+    /// Whether the body is a one-shot stream of which nothing was read, and which can still be sent.
+    package var isUntouchedStream: Bool {
+        if case .stream(let stream) = kind { stream.isUntouched } else { false }
+    }
+
     /// Abandons the body: cancels the sequence of a one-shot stream. Other bodies do not change.
     package func abandon() {
         if case .stream(let stream) = kind { stream.abandon() }

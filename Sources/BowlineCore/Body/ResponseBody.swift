@@ -40,7 +40,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
         source = isEmpty ? nil : BufferedBodySource(buffer ?? ByteBuffer(), trailers: trailers, attempt: attempt)
     }
 
-    /// Makes a body from the chunks of a sequence.
+    /// Makes a body from the chunks of a sequence. If the sequence ends while the reading task is cancelled, as
+    /// `AsyncStream` does, reading throws `CancellationError`, because chunks may be missing.
     public init<Chunks: AsyncSequence & Sendable>(_ chunks: Chunks) where Chunks.Element == ByteBuffer {
         source = SequenceBodySource(RequestBodySequence(chunks))
     }
@@ -143,7 +144,8 @@ public struct ResponseBody: AsyncSequence, Sendable {
     }
 
     /// Discards the body. Over HTTP/1.1 the rest is read if it is short and arrives soon (`connection.discardLimit`,
-    /// `connection.discardTimeout`), else the connection closes. Over HTTP/2 the stream is reset.
+    /// `connection.discardTimeout`), else the connection closes. Over HTTP/2 the stream is reset. Reading a discarded
+    /// body fails with `bodyAlreadyConsumed`.
     public func discard() {
         source?.abandon()
     }

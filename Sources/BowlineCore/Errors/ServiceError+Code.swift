@@ -89,7 +89,7 @@ extension ServiceError.Code {
     public static let requestBodyFailed = Self(rawValue: "requestBodyFailed")
     /// The request body was shorter or longer than its declared length. The service never got a complete request.
     public static let requestBodyLengthMismatch = Self(rawValue: "requestBodyLengthMismatch")
-    /// The request body is a one-shot stream that was sent before.
+    /// The request body is a one-shot stream that was sent, read or abandoned before.
     public static let requestBodyConsumed = Self(rawValue: "requestBodyConsumed")
 
     /// The caller does not expect the response's status; `underlying` is an ``UnexpectedStatus`` with the response.

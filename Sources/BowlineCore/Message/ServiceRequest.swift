@@ -153,10 +153,17 @@ public struct ServiceRequest: Sendable {
                 .invalidRequest, "field name is empty or has a character that is not allowed: \(name.printable)"
             )
         }
-        for byte in value.utf8 where (byte < 0x20 && byte != 0x09) || byte == 0x7F {
-            throw ServiceError(.invalidRequest, "value of field \(fieldName) has a control character (byte \(byte))")
-        }
+        try checkValue(value, of: fieldName)
         return fieldName
+    }
+
+    /// Refuses a value with a control character, which `HTTPField` would silently replace.
+    ///
+    /// - Throws: ``ServiceError`` `invalidRequest`, which names the field.
+    package static func checkValue(_ value: String, of name: HTTPField.Name) throws {
+        for byte in value.utf8 where (byte < 0x20 && byte != 0x09) || byte == 0x7F {
+            throw ServiceError(.invalidRequest, "value of field \(name) has a control character (byte \(byte))")
+        }
     }
 
     /// Whether sending the request twice has the same effect as sending it once (RFC 9110 §9.2.2).

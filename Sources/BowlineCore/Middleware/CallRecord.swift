@@ -284,8 +284,9 @@ package final class CallRecord: ResponseBodyObserver {
         if isOver { abandonHeldBodies() }
     }
 
-    /// Removes a body from the kept bodies, because it is being sent again. From now on the exchange that sends the
-    /// body must abandon it. That can be after the call's end, because an upload can go on after an early response.
+    /// Removes a body from the kept bodies, because it is being sent again or goes back to the caller. From now on the
+    /// exchange that sends the body must abandon it. That can be after the call's end, because an upload can go on
+    /// after an early response.
     package func takeBack(_ body: RequestBody) {
         if let whole { return whole.takeBack(body) }
         guard holdsBodies.load(ordering: .relaxed) else { return }

@@ -28,6 +28,6 @@ extension [ConfigurationProblem] {
 /// All problems of a configuration. This is the `underlying` error of an `invalidConfiguration`, because the message
 /// may be too short for all problems.
 public struct ConfigurationProblems: Error, Sendable, Hashable {
-    /// The problems, in the order of the properties.
+    /// The problems of the properties, in their order. Then those of a property that needs a base URL.
     public let problems: [ConfigurationProblem]
 }

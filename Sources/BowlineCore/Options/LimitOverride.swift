@@ -24,8 +24,17 @@ public enum LimitOverride<Value: Sendable & Hashable>: Sendable, Hashable {
 public typealias TimeLimit = LimitOverride<Duration>
 
 extension LimitOverride where Value == Duration {
-    /// A limit of this many seconds; greater than zero.
-    public static func seconds(_ seconds: Double) -> TimeLimit { .limited(.seconds(seconds)) }
+    /// A hundred years. `Duration` traps on numbers of seconds that it cannot represent.
+    private static var mostSeconds: Int64 { 3_155_760_000 }
+
+    /// A limit of this many seconds; greater than zero. More than a hundred years count as a hundred years, and NaN
+    /// counts as zero.
+    public static func seconds(_ seconds: Double) -> TimeLimit {
+        if seconds.isNaN { return .limited(.zero) }
+        if seconds >= Double(mostSeconds) { return .limited(.seconds(mostSeconds)) }
+        if seconds <= -Double(mostSeconds) { return .limited(.seconds(-mostSeconds)) }
+        return .limited(.seconds(seconds))
+    }
     /// A limit of this many milliseconds; greater than zero.
     public static func milliseconds(_ milliseconds: Int) -> TimeLimit { .limited(.milliseconds(milliseconds)) }
 }

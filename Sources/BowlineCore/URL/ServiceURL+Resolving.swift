@@ -28,7 +28,8 @@ extension ServiceURL {
     ///
     /// The result is checked in the same way as any URL: no user information, no control characters, and a known
     /// scheme. The fragment is dropped. A service on a Unix domain socket uses `http://localhost` in its own URLs. Such
-    /// a reference stays on the socket.
+    /// a reference stays on the socket. A service does not know the zone of its IPv6 address on this machine: a
+    /// reference to the same address without a zone keeps this URL's zone.
     ///
     /// - Parameter reference: The reference, at most 16 KiB.
     /// - Throws: ``ServiceError`` with code `invalidURL`.
@@ -40,10 +41,10 @@ extension ServiceURL {
             guard reference[scheme.endIndex...].utf8.starts(with: "://".utf8) else {
                 throw ServiceError(.invalidURL, "URL has an unknown scheme, or none before its host")
             }
-            return onSocket(try ServiceURL(reference))
+            return atOwnOrigin(try ServiceURL(reference))
         }
         if reference.utf8.starts(with: "//".utf8) {
-            return onSocket(try ServiceURL("\(origin.scheme.rawValue):\(reference)"))
+            return atOwnOrigin(try ServiceURL("\(origin.scheme.rawValue):\(reference)"))
         }
         return try followingRelative(reference)
     }
@@ -81,12 +82,15 @@ extension ServiceURL {
         return text[..<end]
     }
 
-    /// Returns `other`. If this URL is on a socket, and `other` has the authority that a service on that socket uses in
-    /// its own URLs, the result is on the socket too.
-    private func onSocket(_ other: ServiceURL) -> ServiceURL {
-        guard origin.socketPath != nil, other.origin.socketPath == nil, other.origin.scheme == origin.scheme,
-            other.origin.host == origin.host, other.origin.port == origin.port
+    /// Returns `other`. If `other` has the authority that the service at this URL's origin uses in its own URLs, the
+    /// result has this URL's origin: the service knows neither its socket nor the zone of its address.
+    private func atOwnOrigin(_ other: ServiceURL) -> ServiceURL {
+        guard other.origin.socketPath == nil, other.origin.scheme == origin.scheme, other.origin.port == origin.port,
+            other.origin.host == hostWithoutZone, origin != other.origin
         else { return other }
         return ServiceURL(origin: origin, path: other.path, query: other.query)
     }
+
+    /// The host without the zone of an IPv6 address.
+    private var hostWithoutZone: Substring { origin.host.prefix { $0 != "%" } }
 }

@@ -65,8 +65,9 @@ public struct ServiceURL: Sendable, Hashable {
     ///
     /// An absolute URL is used unchanged. Any other reference is a path with an optional query. It is appended to this
     /// URL's path, with or without a leading slash: `users/42` at `https://example.com/v1` is `/v1/users/42`. Dot
-    /// segments are removed before that, so a reference cannot leave the base. The base's own query is not inherited.
-    /// If a reference repeats the base's path, the result contains the path twice: `/v1/users` is `/v1/v1/users`.
+    /// segments are removed before that, so a reference cannot leave the base. The base's own query is not inherited,
+    /// except by an empty reference, which is this URL. If a reference repeats the base's path, the result contains the
+    /// path twice: `/v1/users` is `/v1/v1/users`.
     ///
     /// For a reference that a service wrote (`Link`, `Location`, a URL in a body), use ``resolving(_:)``.
     ///

@@ -43,7 +43,7 @@ final class PreparedRequest: Sendable {
     /// Checks `request`, for an attempt that began at `started`.
     ///
     /// - Throws: ``ServiceError`` `invalidRequest` or `invalidURL`, which name what is wrong; `requestBodyConsumed` if
-    ///   the body is a one-shot stream that was sent before.
+    ///   the body is a one-shot stream that was sent, read or abandoned before.
     init(
         _ request: ServiceRequest, context: RequestContext, started: MonotonicInstant,
         proxies: ProxySelection = .direct,
@@ -86,7 +86,7 @@ final class PreparedRequest: Sendable {
         continueTimeout = checked.expectsContinue ? options?.continueTimeout ?? Self.defaultContinueTimeout : nil
         (upload, inlineBody) = Self.upload(body, expectsContinue: checked.expectsContinue)
         guard isReplayable else {
-            throw ServiceError(.requestBodyConsumed, "the request body is a one-shot stream that was sent before")
+            throw ServiceError.oneShotBodyConsumed
         }
         if case .streamed = upload { context.call.takeBack(body) }
     }

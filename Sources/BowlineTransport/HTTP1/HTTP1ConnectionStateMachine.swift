@@ -21,7 +21,9 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
         var hasReceived = false
         var isRequestDone = false
         var isResponseDone = false
-        /// The reason why the connection cannot carry another request; nil: it can carry one.
+        /// Why we close the connection after this request; nil: we keep it.
+        let closesAfter: CloseReason?
+        /// Why the connection cannot carry another request, by what the peer did; nil: it can carry one.
         var unusable: CloseReason?
         /// How long the peer keeps the connection open after the response; nil: the peer does not say.
         var keepAlive: Duration?
@@ -38,7 +40,7 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     /// - Parameter unusable: Why the connection cannot carry another request after this one; nil: it can carry one.
     mutating func start(unusable: CloseReason?) -> Bool {
         guard case .idle = state else { return false }
-        state = .busy(Busy(unusable: unusable))
+        state = .busy(Busy(closesAfter: unusable))
         return true
     }
 
@@ -140,19 +142,20 @@ struct HTTP1ConnectionStateMachine: ~Copyable {
     }
 
     /// Stores the new state of the exchange. Ends the exchange if the response is done and either the request is done
-    /// or the connection cannot carry another one.
+    /// or the peer's side cannot carry another one. If only we want to close, the upload goes on to its end, as on a
+    /// connection that is kept.
     private mutating func finishIfDone(_ busy: Busy) -> Afterwards {
         guard busy.isResponseDone else {
             state = .busy(busy)
             return .continues
         }
-        if let reason = busy.unusable {
-            state = .closed
-            return .close(reason)
-        }
-        guard busy.isRequestDone else {
+        guard busy.isRequestDone || busy.unusable != nil else {
             state = .busy(busy)
             return .continues
+        }
+        if let reason = busy.closesAfter ?? busy.unusable {
+            state = .closed
+            return .close(reason)
         }
         state = .idle
         return .reuse(keepAlive: busy.keepAlive)

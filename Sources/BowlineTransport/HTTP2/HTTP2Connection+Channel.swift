@@ -282,6 +282,8 @@ extension HTTP2Connection: ChannelInboundHandler {
         if answer == .confirmed { originLink.confirmed(id) }
         for _ in 0..<session.pingAnswered() { release() }
         if session.resets > 0 { askForPlaces() }
+        // The next PING may be due before the answer to this one was.
+        deadlineMoved()
     }
 
     /// Sends a PING, if one may be sent now. Its answer frees the places that reset streams keep

@@ -219,6 +219,7 @@ extension HTTP2Connection {
             settingsDeadline = .distantFuture
             capacityAtStart = streamLimit
             onReady(self, .success(()))
+            deadlineMoved()
         }
         if streamLimit != announcedLimit, !machine.isClosed {
             announcedLimit = streamLimit

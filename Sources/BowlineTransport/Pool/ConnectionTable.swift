@@ -1,4 +1,5 @@
 internal import BowlineCore
+internal import DequeModule
 
 /// The machine's knowledge about one connection, from the start of its dial.
 struct ConnectionSlot {
@@ -22,6 +23,10 @@ struct ConnectionSlot {
     fileprivate(set) var isMultiplexed = false
     /// The number of its dial, in the order in which dials were started.
     fileprivate(set) var dialNumber = 0
+    /// When its dial was started.
+    fileprivate let dialledAt: MonotonicInstant
+    /// Whether its dial is *late*: a waiter has given it up.
+    fileprivate(set) var isLate = false
     /// How many leases it may have at once.
     var capacity = 1
     /// How many leases it has.
@@ -37,6 +42,8 @@ struct ConnectionSlot {
     var uses = 0
     /// How many leases it has had, including those that were returned unused.
     var grants = 0
+    /// When one of its leases last ended after a complete exchange.
+    var usedAt: MonotonicInstant?
     /// From this instant on, the connection is too old to become idle again.
     var retireAt: MonotonicInstant?
     /// When the connection last became free. `nil`: it has not been free since its dial.
@@ -49,8 +56,9 @@ struct ConnectionSlot {
     fileprivate var inAll = IdleLinks()
     fileprivate var inLane = IdleLinks()
 
-    fileprivate init(id: ConnectionID) {
+    fileprivate init(id: ConnectionID, dialledAt: MonotonicInstant) {
         self.id = id
+        self.dialledAt = dialledAt
     }
 
     /// Whether it can get one more lease now.
@@ -90,6 +98,8 @@ struct ConnectionTable {
     private var oldest = -1
     private(set) var idleCount = 0
     private(set) var diallingCount = 0
+    /// How many of the dials under way are late.
+    private(set) var lateDialCount = 0
     /// How many multiplexed connections can get leases, now or when they have room.
     private(set) var multiplexedCount = 0
     /// The multiplexed connections in any phase after the dial, by age. They are few: their limit is small.
@@ -98,6 +108,10 @@ struct ConnectionTable {
     private(set) var dialsStarted = 0
     // The dials under way, in the order of their start, and some dials that have ended.
     private var dials: [ConnectionID] = []
+    // The same, without the late ones at the front.
+    private var timelyDials = Deque<ConnectionID>()
+    // The late dials under way, in the order of their start, and some dials that have ended.
+    private var lateDials = Deque<ConnectionID>()
     // The multiplexed connections in use that have room, in the order in which they got it. Few: their limit is small.
     private var activeWithRoom: [Int] = []
 
@@ -109,6 +123,9 @@ struct ConnectionTable {
     var leasedCount: Int {
         count - idleCount - diallingCount
     }
+
+    /// How many dials are under way that are not late.
+    var timelyDialCount: Int { diallingCount - lateDialCount }
 
     /// How many leases the multiplexed connections have.
     var streamCount: Int {
@@ -176,15 +193,15 @@ struct ConnectionTable {
         slots.indices.filter { slots[$0].phase == phase }.sorted { slots[$0].id < slots[$1].id }
     }
 
-    mutating func addDial(_ id: ConnectionID) {
+    mutating func addDial(_ id: ConnectionID, now: MonotonicInstant) {
         precondition(positions[id] == nil, "a connection's name was used twice")
         let position: Int
         if let free = vacant.popLast() {
             position = free
-            slots[position] = ConnectionSlot(id: id)
+            slots[position] = ConnectionSlot(id: id, dialledAt: now)
         } else {
             position = slots.count
-            slots.append(ConnectionSlot(id: id))
+            slots.append(ConnectionSlot(id: id, dialledAt: now))
         }
         dialsStarted += 1
         slots[position].dialNumber = dialsStarted
@@ -194,6 +211,10 @@ struct ConnectionTable {
             dials = dials.filter { isDialling($0) }
         }
         dials.append(id)
+        if timelyDials.count > 2 * timelyDialCount + 16 {
+            timelyDials = timelyDials.filter { isDialling($0) }
+        }
+        timelyDials.append(id)
     }
 
     /// The dial under way that started last.
@@ -203,6 +224,46 @@ struct ConnectionTable {
             dials.removeLast()
         }
         return nil
+    }
+
+    /// The dial under way that started first, of those that are not late.
+    mutating func oldestTimelyDial() -> Int? {
+        while let id = timelyDials.first {
+            if let position = positions[id], slots[position].phase == .dialling { return position }
+            timelyDials.removeFirst()
+        }
+        return nil
+    }
+
+    /// The late dial that started first.
+    mutating func oldestLateDial() -> Int? {
+        while let id = lateDials.first {
+            if let position = positions[id], slots[position].phase == .dialling { return position }
+            lateDials.removeFirst()
+        }
+        return nil
+    }
+
+    /// How long the dial has been under way.
+    func age(of position: Int, now: MonotonicInstant) -> Duration {
+        slots[position].dialledAt.duration(to: now)
+    }
+
+    /// Makes the first dial late that `oldestTimelyDial` returns.
+    mutating func makeOldestDialLate() {
+        guard let position = oldestTimelyDial(), let id = timelyDials.popFirst() else { return }
+        slots[position].isLate = true
+        lateDialCount += 1
+        if lateDials.count > 2 * lateDialCount + 16 {
+            lateDials = lateDials.filter { isDialling($0) }
+        }
+        lateDials.append(id)
+    }
+
+    private mutating func dialEnded(_ position: Int) {
+        diallingCount -= 1
+        if slots[position].isLate { lateDialCount -= 1 }
+        slots[position].isLate = false
     }
 
     private func isDialling(_ id: ConnectionID) -> Bool {
@@ -215,7 +276,7 @@ struct ConnectionTable {
         slots[position].phase = .leased
         slots[position].connection = connection
         slots[position].lane = lane(for: connection.affinity)
-        diallingCount -= 1
+        dialEnded(position)
         if connection.isMultiplexed {
             slots[position].isMultiplexed = true
             slots[position].capacity = connection.capacity
@@ -308,7 +369,7 @@ struct ConnectionTable {
     mutating func remove(_ position: Int) {
         switch slots[position].phase {
         case .idle: unlink(position)
-        case .dialling: diallingCount -= 1
+        case .dialling: dialEnded(position)
         case .leased: break
         case .vacant: preconditionFailure("a connection was removed twice")
         }

@@ -27,6 +27,11 @@ struct DialBackoff {
         if isActive { notBefore = MonotonicInstant(nanoseconds: .min) }
     }
 
+    /// Makes the delay after the next failure short again. A delay that runs goes on.
+    mutating func forgive() {
+        failures = 0
+    }
+
     /// Ends the backoff after a success.
     mutating func reset() {
         failures = 0

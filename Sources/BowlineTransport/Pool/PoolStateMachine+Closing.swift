@@ -153,7 +153,7 @@ extension PoolStateMachine {
             effects.resume(waiter.id, .failed(PoolError.closed))
         }
         for position in table.positions(in: .dialling) {
-            cancelDial(position, &effects)
+            cancelDial(position, .closed, &effects)
         }
         for position in table.idlePositions + table.positions(in: .leased) {
             close(position, reason, &effects)
@@ -172,7 +172,7 @@ extension PoolStateMachine {
         wakeUp = nil
         effects.changeWakeUp(.cancel)
         for position in table.positions(in: .dialling) {
-            cancelDial(position, &effects)
+            cancelDial(position, .closed, &effects)
         }
         let unused = table.positions(in: .leased).filter { table[$0].leases == 0 }
         for position in table.idlePositions + unused {

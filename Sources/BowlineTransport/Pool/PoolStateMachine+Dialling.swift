@@ -24,7 +24,7 @@ extension PoolStateMachine {
                 prewarms[index].missing -= 1
                 prewarms[index].underWay.insert(id)
             }
-            table.addDial(id)
+            table.addDial(id, now: now)
             effects.dial(id, affinity: affinity)
         }
         finishEvent(now, &effects)
@@ -116,7 +116,7 @@ extension PoolStateMachine {
     /// until one has not seen the maximum of failed rounds (`DialRounds`). Finally, the waiters whose limit has passed
     /// fail. Waiters that other dials cover never fail here.
     private mutating func failWaiters(_ error: any Error, dial: Int, _ effects: inout PoolEffects) {
-        let covered = coverage(of: table.diallingCount)
+        let covered = coverage(of: table.timelyDialCount)
         if waiters.count > covered, let first = waiters.first, first.dialsBefore < dial {
             _ = waiters.popFirst()
             effects.resume(first.id, .failed(PoolError.dialFailed(error)))
@@ -174,9 +174,59 @@ extension PoolStateMachine {
         return effects
     }
 
-    /// How many dials the waiters need beyond those under way. Negative: more dials are under way than they need.
+    /// How many dials the waiters need beyond those under way that are not late. Negative: more such dials are under
+    /// way than they need.
     var missingDials: Int {
-        expectation.dials(for: waiters.count) - table.diallingCount
+        expectation.dials(for: waiters.count) - table.timelyDialCount
+    }
+
+    /// A dial that takes this long has probably lost a packet: the first packet of a connection is sent again after 1 s
+    /// (RFC 6298 §2).
+    static var slowDial: Duration { .seconds(1) }
+
+    /// Makes dials late, because waiters have left that counted on them: at most one dial for each of these waiters, and
+    /// only if the limits leave room for another dial. With `boundsDials` false, ends the dials that have taken longer
+    /// than such a waiter may wait.
+    ///
+    /// A dial that is much younger than the wait says nothing about the peer, so it stays as it is.
+    ///
+    /// - Parameters:
+    ///   - departed: The waiters, in order of arrival.
+    ///   - shortest: How long a dial has been under way at least.
+    mutating func giveUpDials(
+        of departed: [Waiter], atLeast shortest: Duration = .zero, _ now: MonotonicInstant, _ effects: inout PoolEffects
+    ) {
+        var surplus = surplusDials(without: departed.count)
+        if configuration.boundsDials {
+            surplus = min(surplus, expectation == .unknown ? min(room, roomForFirst) : room)
+        }
+        for waiter in departed where surplus > 0 {
+            guard let oldest = table.oldestTimelyDial() else { break }
+            let age = table.age(of: oldest, now: now)
+            guard age >= shortest, age >= waiter.since.duration(to: now) / 2 else { continue }
+            table.makeOldestDialLate()
+            surplus -= 1
+        }
+        guard !configuration.boundsDials,
+            let wait = departed.compactMap({ waiter in waiter.limit.map { waiter.since.duration(to: $0) } }).min()
+        else { return }
+        let error = PoolError.acquireTimeout(lastDialError: nil, waited: wait, waiting: waiters.count)
+        while let oldest = table.oldestLateDial(), table.age(of: oldest, now: now) >= wait {
+            cancelDial(oldest, error, &effects)
+        }
+    }
+
+    /// How many more dials may be under way while the kind of connection is not known: each may make a multiplexed one.
+    private var roomForFirst: Int { configuration.maximumMultiplexed - table.diallingCount }
+
+    /// How many of the dials that are not late the waiters can do without, after so many have left.
+    ///
+    /// If a dial covers several waiters, each of them may find that it takes too long. So if all waiters were covered,
+    /// the others do not keep the dial.
+    private func surplusDials(without departed: Int) -> Int {
+        let timely = table.timelyDialCount
+        let isShared = expectation.coverage > 1 && coverage(of: timely) >= waiters.count + departed
+        return isShared ? timely : max(0, -missingDials)
     }
 
     /// The connections in use that may be retired to make room at the limit, because the first waiter requires a fresh
@@ -235,22 +285,25 @@ extension PoolStateMachine {
         let forMinimum = isRefilling ? max(0, configuration.minimumIdle - spare - forPrewarm) : 0
         let due = forWaiters + max(0, min(forPrewarm + forMinimum, space - forWaiters))
         // One dial finds out what kind of connection the others will be.
-        if expectation == .unknown { return max(0, min(due, 1 - table.diallingCount)) }
+        if expectation == .unknown { return max(0, min(due, 1 - table.timelyDialCount, roomForFirst)) }
         return due
     }
 
-    /// Cancels the dials that no waiter needs, the youngest first.
+    /// Cancels the dials that no waiter needs: the late ones, and of the others the youngest first.
     mutating func cancelSurplusDials(_ effects: inout PoolEffects) {
+        let error = phase == .closed ? PoolError.closed : .draining
+        while let position = table.oldestLateDial() { cancelDial(position, error, &effects) }
         while missingDials < 0, let position = table.youngestDial() {
-            cancelDial(position, &effects)
+            cancelDial(position, error, &effects)
         }
     }
 
-    mutating func cancelDial(_ position: Int, _ effects: inout PoolEffects) {
+    /// - Parameter error: The error of the calls of `prewarm` that waited for the dial; nil: it is no failure for them.
+    mutating func cancelDial(_ position: Int, _ error: PoolError?, _ effects: inout PoolEffects) {
         let id = table[position].id
         effects.cancelDial(id)
         table.remove(position)
-        dialEnded(id, error: phase == .closed ? PoolError.closed : .draining, &effects)
+        dialEnded(id, error: error, &effects)
     }
 
     /// Ends connections and dials while the pool exceeds its limit, the least useful first. Retires a connection only
@@ -259,12 +312,9 @@ extension PoolStateMachine {
         while isOverLimit {
             if let oldest = table.oldestIdle {
                 close(oldest, .replaced, &effects)
-            } else if missingDials < 0, let position = table.youngestDial() {
-                let id = table[position].id
-                effects.cancelDial(id)
-                table.remove(position)
+            } else if missingDials < 0 || table.lateDialCount > 0, let position = dispensableDial {
                 // This is no failure of `prewarm`: the pool has a surplus connection.
-                dialEnded(id, error: nil, &effects)
+                cancelDial(position, nil, &effects)
             } else if table.availableCount > 1, table.unavailableCount < configuration.maximumMultiplexed,
                 let dispensable = dispensable
             {
@@ -272,6 +322,13 @@ extension PoolStateMachine {
             } else {
                 return
             }
+        }
+    }
+
+    /// The least useful dial: the oldest late one, or if there is none, the youngest.
+    private var dispensableDial: Int? {
+        mutating get {
+            table.oldestLateDial() ?? table.youngestDial()
         }
     }
 

@@ -71,8 +71,9 @@ extension PoolStateMachine {
         guard let position = table.position(of: id) else { return effects }
         precondition(table[position].leases > 0, "released a connection that was not leased")
 
-        refill.reset()
+        refill.forgive()
         table[position].seenAt = now
+        table[position].usedAt = now
         table[position].leases -= 1
         if table[position].leases > 0 || table[position].retirement != nil {
             leaseEnded(position, now, &effects)
@@ -103,6 +104,10 @@ extension PoolStateMachine {
             leaseEnded(position, now, &effects)
             return effects
         }
+        if let usedAt = table[position].usedAt, table[position].idleSince.map({ $0 < usedAt }) ?? true {
+            // A multiplexed connection: it has been free of exchanges since the last other lease ended.
+            recordIdleStart(position, keepAliveTimeout: nil, usedAt)
+        }
         if table[position].idleSince == nil {
             offerFresh(position, now, &effects)
         } else if let reason = retirementReason(position, now) {
@@ -117,8 +122,9 @@ extension PoolStateMachine {
     /// Fails the waiter because its task was cancelled. Does nothing if its wait has ended already.
     mutating func waiterCancelled(_ id: WaiterID, now: MonotonicInstant) -> PoolEffects {
         var effects = PoolEffects()
-        if waiters.remove(id) != nil {
+        if let waiter = waiters.remove(id) {
             effects.resume(id, .failed(CancellationError()))
+            giveUpDials(of: [waiter], atLeast: Self.slowDial, now, &effects)
         } else if let index = prewarms.firstIndex(where: { $0.waiter == id }) {
             prewarms.remove(at: index)
             effects.resume(id, .failed(CancellationError()))
@@ -239,10 +245,10 @@ extension PoolStateMachine {
 
     /// Leases a used connection to the first waiter that accepts a used one, or else returns it to the pool.
     private mutating func leaseOrPark(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
-        // The first waiter requires a fresh connection, no dial is under way, and none can start because of the limit
+        // The first waiter requires a fresh connection, no dial is under way that is not late, and none can start because of the limit
         // or a lack of descriptors. If later waiters always took the used connection, the first waiter would never get
         // one. So this connection is closed.
-        if waiters.startsWithFresh, table.diallingCount == 0, room == 0 || shortage.isActive {
+        if waiters.startsWithFresh, table.timelyDialCount == 0, room == 0 || shortage.isActive {
             close(position, .replaced, &effects)
             return
         }
@@ -363,7 +369,7 @@ extension PoolStateMachine {
         let free = space == .max ? Int.max : space + (waiter.requiresFresh ? table.idleCount : 0)
         let (product, isPlenty) = free.multipliedReportingOverflow(by: coverage)
         let dialable = isPlenty ? Int.max : product
-        let ahead = waiters.count - table.diallingCount * coverage
+        let ahead = waiters.count - table.timelyDialCount * coverage
         guard ahead >= dialable, ahead - dialable >= maximumWaiting else { return nil }
         return .saturated(waiting: waiters.count)
     }

@@ -11,9 +11,11 @@ extension PoolStateMachine {
         guard wakeUp?.id == id else { return effects }
         wakeUp = nil
 
-        for waiter in waiters.removeExpired(now: now) {
+        let expired = waiters.removeExpired(now: now)
+        for waiter in expired {
             effects.resume(waiter.id, .failed(PoolError.deadlineExceeded(lastDialError: dialError(for: waiter))))
         }
+        giveUpDials(of: expired, now, &effects)
         for position in unusedPositions {
             guard let expiry = table[position].expiry, expiry <= now else { continue }
             close(position, table[position].expiryReason, &effects)
@@ -34,8 +36,9 @@ extension PoolStateMachine {
     /// Fails the waiters whose limit has passed, except those for which a dial is under way or due. If `boundsDials` is
     /// false, there is no exception.
     mutating func failOverdue(_ now: MonotonicInstant, _ effects: inout PoolEffects) {
-        let covered = configuration.boundsDials ? coverage(of: table.diallingCount + dialsDue(now)) : 0
-        for waiter in waiters.removeOverdue(behind: covered) {
+        let covered = configuration.boundsDials ? coverage(of: table.timelyDialCount + dialsDue(now)) : 0
+        let overdue = waiters.removeOverdue(behind: covered)
+        for waiter in overdue {
             let error = PoolError.acquireTimeout(
                 lastDialError: dialError(for: waiter),
                 waited: waiter.since.duration(to: now),
@@ -43,6 +46,7 @@ extension PoolStateMachine {
             )
             effects.resume(waiter.id, .failed(error))
         }
+        giveUpDials(of: overdue, now, &effects)
     }
 
     /// The last dial failure during the waiter's wait.

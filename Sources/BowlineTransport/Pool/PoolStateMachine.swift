@@ -17,7 +17,7 @@ internal import BowlineCore
 /// | `connectionDoubted`     | ignored                  | no more leases (7)       | → leased (7)      | ignored    |
 /// | `connectionConfirmed`   | ignored                  | → idle if unused (6, 7)  | –                 | ignored    |
 /// | `connectionRetired`     | ignored                  | closed when unused       | closed            | ignored    |
-/// | `timerFired`            | –                        | closed if expired (9)    | closed if expired | –          |
+/// | `timerFired`            | late if waited for (11)  | closed if expired (9)    | closed if expired | –          |
 /// | `evictStale`            | –                        | –                        | closed if as old  | –          |
 /// | `noByteReceived`        | –                        | probed if silent (7)     | closed if silent  | –          |
 /// | `evictOldestIdle`       | –                        | –                        | closed if oldest  | –          |
@@ -46,6 +46,13 @@ internal import BowlineCore
 /// 10. After every event, while the pool exceeds its limit: the connection that has been idle longest closes. If none
 ///     is idle, a dial that no waiter needs is cancelled. If there is no such dial, a multiplexed connection in use
 ///     retires, unless it is the last one that takes requests. The close reason is `replaced`.
+/// 11. A covered waiter that leaves because of its deadline, its limit or its cancellation makes a dial *late*, if the
+///     dial has been under way for half of the waiter's wait or longer, and after a cancellation for a second or longer,
+///     and if the limits leave room for another dial. A late dial goes on, and its connection is taken if it comes, but
+///     it covers no waiter. So the pool dials once more for the next request, which may take another way through the
+///     network. A late dial keeps its place within the limits, so that dials which are only slow can succeed. If the
+///     dialer does not limit the time of a dial, the pool ends the late ones that have taken as long as a waiter may
+///     wait.
 ///
 /// A *multiplexed* connection (HTTP/2) is leased several times at once. It stays *leased* until its last lease ends.
 /// Its capacity can change. A *retired* connection gets no more leases and closes when its last lease ends.
@@ -59,7 +66,7 @@ internal import BowlineCore
 /// connection, or it fails because of its deadline, its limit, its cancellation, a failed dial or the closing of the
 /// pool. The first of these events removes the waiter from the queue, so the later ones do not find it.
 ///
-/// A dial *covers* the first waiters in the queue, as many as its connection is expected to carry. When the limit of a
+/// A dial that is not late *covers* the first waiters in the queue, as many as its connection is expected to carry. When the limit of a
 /// covered waiter passes, the waiter waits for the end of the dial. When the limit of another waiter passes, that
 /// waiter fails. A deadline fails both.
 ///

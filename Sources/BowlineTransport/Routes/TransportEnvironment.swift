@@ -67,7 +67,9 @@ final class TransportEnvironment: Sendable {
             : try TLSContext(
                 options.tls.forProxies, variable: options.variable, willLoadRoots: options.willLoadRoots,
                 warn: options.warn)
-        addresses = AddressCache(resolver: options.resolver, clock: options.clock)
+        addresses = AddressCache(
+            resolver: options.resolver, clock: options.clock,
+            longestLookUp: options.connectTimeout ?? AddressCache.longestLookUp)
         hosts = HostAddresses(
             cache: addresses, clock: options.clock, only: options.connection.localAddress?.family,
             limit: options.connectTimeout)

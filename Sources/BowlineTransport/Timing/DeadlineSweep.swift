@@ -29,7 +29,8 @@ final class DeadlineSweep: @unchecked Sendable {
 
     let timer: LoopTimer
     @exclusivity(unchecked) private var entries: [any DeadlineEntry] = []
-    @exclusivity(unchecked) private var nextSweep = MonotonicInstant.distantFuture
+    /// When the timer fires.
+    @exclusivity(unchecked) private(set) var nextSweep = MonotonicInstant.distantFuture
     private var scheduled: LoopTimer.Cancellation?
     /// Distinguishes the current sweep from replaced ones.
     private var generation = 0

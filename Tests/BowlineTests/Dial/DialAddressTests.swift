@@ -140,14 +140,16 @@ import Testing
             }
         }
 
-        @Test("If the limit of a dial passes while an address swallows packets, the next dial tries it last")
-        func timedOut() async throws {
+        @Test(
+            "If the limit of a dial passes while an address swallows packets, the next dial asks for the addresses again, and tries it last",
+            arguments: [Duration.zero, .seconds(600)])
+        func timedOut(validity: Duration) async throws {
             let clock = TestClock()
             try await withLoopbackServer { server in
                 server.respond { _ in .reply(200, body: "x") }
                 try await withLoopbackServer(.unreachable) { silent in
                     let port = silent.port
-                    let names = Names(["127.0.0.1"], validFor: .zero)
+                    let names = Names(["127.0.0.1"], validFor: validity)
                     var options = TransportOptions()
                     options.clock = clock
                     options.connectTimeout = .seconds(3)

@@ -21,16 +21,21 @@ final class Relay: Sendable {
     ///   - host: The address to listen on.
     ///   - port: The port to listen on; 0: any.
     ///   - server: The port of the server.
+    ///   - held: How many connections, from the first on, are accepted and lead nowhere.
     ///   - body: Gets the relay and its port.
     static func with(
-        on host: String, port: Int = 0, to server: Int, _ body: (Relay, Int) async throws -> Void
+        on host: String, port: Int = 0, to server: Int, holding held: Int = 0, _ body: (Relay, Int) async throws -> Void
     ) async throws {
         let relay = Relay()
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 let peer = channel.remoteAddress?.ipAddress ?? "unknown"
-                relay.seen.withLock { $0.append(peer) }
+                let number = relay.seen.withLock { seen in
+                    seen.append(peer)
+                    return seen.count
+                }
+                guard number > held else { return channel.eventLoop.makeSucceededVoidFuture() }
                 return ClientBootstrap(group: channel.eventLoop).connect(host: "127.0.0.1", port: server)
                     .flatMapThrowing { upstream in
                         try upstream.pipeline.syncOperations.addHandler(EndingRelay.Half(to: channel))

@@ -207,6 +207,22 @@ import Testing
         #expect(harness.wakeUp.map { $0.at.sinceStart - harness.now } == .milliseconds(100))
     }
 
+    @Test("A request that ends well does not cut short the pause after a failed dial for minimumIdle")
+    func refillPauseGoesOn() {
+        let harness = MachineHarness { $0.minimumIdle = 2 }
+        harness.random = 1
+        #expect(harness.lease().dialled == [1, 2, 3])
+        harness.established(1)
+        harness.failed(2)
+        harness.failed(3)
+        for _ in 1...20 {
+            harness.advance(by: .milliseconds(1))
+            #expect(harness.release(1).dialled.isEmpty)
+            #expect(harness.lease().dialled.isEmpty)
+        }
+        #expect(harness.advance(by: .milliseconds(380)).dialled.count == 2)
+    }
+
     @Test("Connections that the peer closes before their first use are redialled with pauses")
     func refillOfShortLived() {
         let harness = MachineHarness { $0.minimumIdle = 1 }

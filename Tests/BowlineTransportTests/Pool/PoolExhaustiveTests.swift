@@ -15,6 +15,7 @@ import Testing
         let waiters: [Int]
         let limits: [Duration?]
         let rounds: [Int]
+        let dials: [Duration]
         let shortUntil: Duration?
         let counts: [Int]
         let now: Duration
@@ -82,12 +83,13 @@ import Testing
             leased: state.leased.map(\.id),
             uses: connections.map(\.uses),
             since: connections.map(\.idleSince),
-            dialling: state.dialling,
+            dialling: state.dialling.map(\.id),
             cancelledDials: comparison.pendingDials,
             waiters: state.waiters.map(\.id),
             limits: state.waiters.map(\.limit),
             rounds: state.waiters.map(state.roundsFailed) + [state.shortages]
-                + state.dialling.map { $0 > state.lastDialOfRound ? 1 : 0 },
+                + state.dialling.map { $0.id > state.lastDialOfRound ? 1 : 0 },
+            dials: state.dialling.flatMap { [$0.began, $0.isLate ? .seconds(1) : .zero] },
             shortUntil: state.shortUntil,
             counts: [comparison.waitersMade, state.drainReason == nil ? 0 : 1, state.isClosed ? 1 : 0],
             now: state.now

@@ -90,6 +90,36 @@ struct PoolStreamsTests {
         #expect(pool.advance(by: .seconds(1)).removed == [id: .idleTimeout])
     }
 
+    @Test("After exchanges, a lease that is returned unused changes neither the idle clock nor what the connection is")
+    func returnedUnused() {
+        let (pool, id) = established(streams: 10) { $0.idleTimeout = .seconds(10) }
+        pool.advance(by: .seconds(8))
+        pool.lease()
+        pool.lease()
+        pool.advance(by: .seconds(30))
+        pool.release(id)
+        // This request gets no connection that has been used.
+        let fresh = pool.lease(fresh: true).dialled
+        #expect(pool.returnUnused(id).ended.isEmpty)
+        #expect(pool.established(fresh[0], streams: 10).connection(of: pool.waitersNamed) == fresh[0])
+        #expect(pool.advance(by: .milliseconds(9_999)).removed.isEmpty)
+        #expect(pool.advance(by: .milliseconds(1)).removed == [id: .idleTimeout])
+    }
+
+    @Test(
+        "The first connection of a burst, returned unused by the last request, is not new for a request that needs a new one"
+    )
+    func returnedUnusedBeforeIdle() {
+        let pool = harness { $0.expectation = .unknown }
+        pool.lease()
+        pool.established(1, streams: 10)
+        pool.lease()
+        pool.release(1)
+        #expect(pool.lease(fresh: true).dialled == [2])
+        #expect(pool.returnUnused(1).ended.isEmpty)
+        #expect(pool.established(2, streams: 10).connection(of: 3) == 2)
+    }
+
     @Test(
         "A stream limit that is lowered below the open streams and raised is never exceeded; all waiters are served",
         .tags(.H2g))

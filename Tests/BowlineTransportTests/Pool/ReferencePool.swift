@@ -14,6 +14,12 @@ final class ReferencePool {
         var reason = CloseReason.idleTimeout
     }
 
+    struct Dial {
+        let id: Int
+        let began: Duration
+        var isLate = false
+    }
+
     struct Waiter {
         let id: Int
         let fresh: Bool
@@ -29,7 +35,9 @@ final class ReferencePool {
     var now = Duration.zero
     var idle: [Connection] = []
     var leased: [Connection] = []
-    var dialling: [Int] = []
+    var dialling: [Dial] = []
+    /// The dials on which waiters count.
+    private var timely: Int { dialling.count { !$0.isLate } }
     var waiters: [Waiter] = []
     var opened = 0
     var closed: [CloseReason: Int] = [:]
@@ -87,7 +95,7 @@ final class ReferencePool {
             let isHeld = shortUntil != nil && hasOtherSource
             let free = isHeld ? 0 : configuration.maximumConnections.map { $0 - total }
             let places = free.map { $0 + (fresh ? idle.count : 0) } ?? .max
-            let unserved = places == .max ? -1 : waiters.count - dialling.count - places
+            let unserved = places == .max ? -1 : waiters.count - timely - places
             if let most = configuration.maximumWaiting, unserved >= most {
                 seen.ended[id] = .saturated(waiting: waiters.count)
                 return
@@ -132,8 +140,9 @@ final class ReferencePool {
     func cancel(_ waiter: Int) -> Observation {
         observing {
             guard let index = waiters.firstIndex(where: { $0.id == waiter }) else { return }
-            waiters.remove(at: index)
+            let departed = waiters.remove(at: index)
             seen.ended[waiter] = .cancelled
+            giveUpDials(of: [departed], atLeast: .seconds(1))
         }
     }
 
@@ -141,7 +150,7 @@ final class ReferencePool {
         observing {
             opened += 1
             let connection = Connection(id: id, affinity: affinity, opened: now)
-            guard let index = dialling.firstIndex(of: id) else {
+            guard let index = dialling.firstIndex(where: { $0.id == id }) else {
                 seen.removed[id] = .dialUnneeded
                 closed[.dialUnneeded, default: 0] += 1
                 return
@@ -156,7 +165,7 @@ final class ReferencePool {
 
     func failed(_ id: Int, _ error: ScriptedDialError, for cause: DialFailureCause) -> Observation {
         observing {
-            guard let index = dialling.firstIndex(of: id) else { return }
+            guard let index = dialling.firstIndex(where: { $0.id == id }) else { return }
             dialling.remove(at: index)
             lastFailure = (error, now)
             if cause == .resources, hasOtherSource {
@@ -178,9 +187,9 @@ final class ReferencePool {
                 failedRounds += 1
                 lastDialOfRound = dialsMade
             }
-            guard waiters.count > dialling.count else { return }
+            guard waiters.count > timely else { return }
             if waiters[0].dialsBefore < id { seen.ended[waiters.removeFirst().id] = .dialFailed(error) }
-            while waiters.count > dialling.count, roundsFailed(waiters[0]) >= 3 {
+            while waiters.count > timely, roundsFailed(waiters[0]) >= 3 {
                 seen.ended[waiters.removeFirst().id] = .dialFailed(error)
             }
             failOverdue(.dialFailed(error))
@@ -192,12 +201,27 @@ final class ReferencePool {
         failedRounds - max(waiter.failedRounds, roundsAtSuccess)
     }
 
-    /// Ends the wait of requests beyond their limit that have no dial in flight.
-    private func failOverdue(_ end: Observation.End?) {
-        for waiter in waiters.dropFirst(dialling.count) where waiter.limit.map({ $0 <= now }) ?? false {
+    /// Ends the wait of requests beyond their limit that have no dial in flight. Returns them.
+    @discardableResult
+    private func failOverdue(_ end: Observation.End?) -> [Waiter] {
+        let overdue = waiters.dropFirst(timely).filter { $0.limit.map { $0 <= now } ?? false }
+        for waiter in overdue {
             seen.ended[waiter.id] = end ?? .timedOut(lastDialError: dialError(for: waiter))
         }
         waiters.removeAll { seen.ended[$0.id] != nil }
+        return overdue
+    }
+
+    /// Makes a dial late for each waiter that has left, if the dial is at least half as old as the wait, no other waiter
+    /// needs it, and another dial can start.
+    private func giveUpDials(of departed: [Waiter], atLeast shortest: Duration = .zero) {
+        let free = configuration.maximumConnections.map { $0 - total } ?? .max
+        let most = timely - min(timely, max(0, min(timely - waiters.count, free)))
+        for waiter in departed where timely > most {
+            guard let oldest = dialling.firstIndex(where: { !$0.isLate }) else { return }
+            let age = now - dialling[oldest].began
+            if age >= shortest, age * 2 >= now - waiter.since { dialling[oldest].isLate = true }
+        }
     }
 
     private func dialError(for waiter: Waiter) -> ScriptedDialError? {
@@ -263,10 +287,12 @@ final class ReferencePool {
             let end = now + duration
             while let next = nextInstant, next <= end {
                 now = next
-                for waiter in waiters where waiter.deadline.map({ $0 <= now }) ?? false {
+                let expired = waiters.filter { $0.deadline.map { $0 <= now } ?? false }
+                for waiter in expired {
                     seen.ended[waiter.id] = .deadlineExceeded(lastDialError: dialError(for: waiter))
                 }
                 waiters.removeAll { $0.deadline.map { $0 <= now } ?? false }
+                giveUpDials(of: expired)
                 for connection in idle where isExpired(connection) { close(connection, connection.reason) }
                 idle.removeAll(where: isExpired)
                 finishEvent()
@@ -300,20 +326,30 @@ final class ReferencePool {
     }
 
     private func finishEvent() {
-        if isClosed || drainReason != nil || !configuration.isEnabled || configuration.maximumIdle == 0 {
-            while dialling.count > waiters.count { seen.cancelledDials.insert(dialling.removeLast()) }
+        var lateBefore = -1
+        while lateBefore != dialling.count(where: \.isLate) {
+            lateBefore = dialling.count(where: \.isLate)
+            adjustDials()
+            giveUpDials(of: failOverdue(nil))
         }
-        while waiters.count > dialling.count {
+    }
+
+    private func adjustDials() {
+        if isClosed || drainReason != nil || !configuration.isEnabled || configuration.maximumIdle == 0 {
+            seen.cancelledDials.formUnion(dialling.filter(\.isLate).map(\.id))
+            dialling.removeAll(where: \.isLate)
+            while dialling.count > waiters.count { seen.cancelledDials.insert(dialling.removeLast().id) }
+        }
+        while waiters.count > timely {
             if let shortUntil, !dialling.isEmpty || !leased.isEmpty && shortUntil > now { break }
             if isFull {
                 if idle.isEmpty { break }
                 close(idle.removeFirst(), .replaced)
             }
             dialsMade += 1
-            dialling.append(dialsMade)
+            dialling.append(Dial(id: dialsMade, began: now))
             seen.dialled.append(dialsMade)
         }
-        failOverdue(nil)
     }
 
     private func takeIdle(_ affinity: Int?) -> Connection? {
@@ -339,7 +375,7 @@ final class ReferencePool {
         ]
         if let reason = mayRetire.first(where: \.0)?.1 {
             close(connection, reason)
-        } else if waiters.first?.fresh == true, dialling.isEmpty,
+        } else if waiters.first?.fresh == true, timely == 0,
             configuration.maximumConnections == total + 1 || shortUntil != nil
         {
             close(connection, .replaced)

@@ -31,8 +31,9 @@ import Testing
         let harness = try SessionHarness.ready(configure: configure)
         try harness.open()
         harness.receiveHead(on: 1, ends: true)
-        // The opened stream explains two updates.
+        // The opened stream explains two updates and a reset.
         for _ in 0..<2 { harness.receive { $0.windowUpdate(stream: 0, increment: 1) } }
+        harness.receive { $0.reset(stream: 1, code: .noError) }
         _ = try harness.written()
         harness.now = harness.now.advanced(by: .seconds(31))
         return harness
@@ -66,7 +67,7 @@ import Testing
         #expect(harness.receive { $0.pong(1) } == Self.calm)
     }
 
-    @Test("RST_STREAM is bounded for streams that are not open; each stream that is open explains one")
+    @Test("RST_STREAM is bounded for streams that are not open; each stream explains one")
     func resets() throws {
         let harness = try begun { $0.maximumResets = 10 }
         for _ in 0..<50 {
@@ -78,6 +79,19 @@ import Testing
             for _ in 0..<5 { #expect(harness.receive { $0.reset(stream: stream, code: .noError) } == []) }
         }
         #expect(harness.receive { $0.reset(stream: 1, code: .noError) } == Self.calm)
+    }
+
+    @Test("A server that resets each stream after its whole response is no flood; a second reset of each stream is")
+    func resetsAfterResponses() throws {
+        let harness = try begun { $0.maximumResets = 10 }
+        for _ in 0..<50 {
+            let stream = try harness.open()
+            harness.receiveHead(on: stream, ends: true)
+            #expect(harness.receive { $0.reset(stream: stream, code: .noError) } == [])
+        }
+        #expect(!harness.isClosing)
+        for stream in 1...10 { #expect(harness.receive { $0.reset(stream: 2 * stream + 1, code: .noError) } == []) }
+        #expect(harness.receive { $0.reset(stream: 99, code: .noError) } == Self.calm)
     }
 
     @Test("HEADERS on streams that were reset are bounded: each reset of ours explains eight")

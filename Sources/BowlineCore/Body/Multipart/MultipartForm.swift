@@ -77,7 +77,8 @@ public struct MultipartForm: Sendable {
 extension RequestBody {
     /// Makes a body from a form of several parts (`multipart/form-data`).
     ///
-    /// - Throws: ``ServiceError`` `invalidRequest` if a part's content type has a control character.
+    /// - Throws: ``ServiceError`` `invalidRequest` if a part's content type has a control character, or if its declared
+    ///   length is negative.
     public static func multipart(_ form: MultipartForm) throws -> RequestBody {
         let sections = try form.parts.map { try MultipartSection($0, boundary: form.boundary) }
         let chunks = MultipartChunks(sections: sections, boundary: form.boundary)

@@ -8,6 +8,10 @@ package struct MultipartSection: Sendable {
 
     /// - Throws: ``ServiceError`` `invalidRequest`.
     package init(_ part: MultipartForm.Part, boundary: String) throws {
+        if let length = part.body.length, length < 0 {
+            throw ServiceError(
+                .invalidRequest, "length of form part \(part.name.printable) must not be negative, is \(length)")
+        }
         body = part.body
         var text = "--\(boundary)\r\nContent-Disposition: form-data; name=\"\(Self.escaped(part.name))\""
         if let fileName = part.fileName { text += "; filename=\"\(Self.escaped(fileName))\"" }

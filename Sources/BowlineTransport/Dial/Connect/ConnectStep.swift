@@ -98,11 +98,13 @@ final class ConnectStep: @unchecked Sendable {
         end()
     }
 
-    /// Records that the dial's limit has passed: the addresses that have not answered are tried last in the next dials.
+    /// Records that the dial's limit has passed: the addresses that have not answered are tried last in the next dials,
+    /// and the next dial asks the resolver again.
     func timedOut() {
         guard !isOver else { return }
         isOver = true
         let now = timer.now
+        if case .name(let host, _) = target, firstAddress != nil { environment.addresses.expire(host) }
         for attempt in machine.cancel().close { judge(attempt, at: now) }
         end()
     }

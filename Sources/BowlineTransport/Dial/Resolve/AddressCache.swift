@@ -4,14 +4,16 @@ internal import BowlineCore
 ///
 /// Each client has one. ``AddressCacheStateMachine`` decides which answers are kept and for how long. All dials that
 /// need one answer share one call of the resolver. The call runs in a task of its own, which is cancelled when the last
-/// of these dials leaves. `localhost` and names that end in `.localhost` mean this machine, and the resolver is not
+/// of these dials leaves, or when it has taken too long and another dial comes. `localhost` and names that end in `.localhost` mean this machine, and the resolver is not
 /// asked for them (RFC 6761 §6.3).
 final class AddressCache: Sendable {
     private typealias Machine = AddressCacheStateMachine<CheckedContinuation<[IPAddress], any Error>>
 
     private struct State: ~Copyable {
-        var machine = Machine()
+        var machine: Machine
         var tasks: [Machine.LookUpID: Task<Void, Never>] = [:]
+        /// Whether the client is closed: no look-up starts any more.
+        var isClosed = false
 
         /// Removes a waiter. Returns it, and the task to cancel if it was the last waiter.
         mutating func forget(
@@ -24,14 +26,21 @@ final class AddressCache: Sendable {
 
     /// How long a look-up goes on that no dial waits for.
     private static let afterlife = Duration.seconds(1)
+    /// How long a call of the resolver may run, if dials have no limit.
+    static let longestLookUp = Duration.seconds(60)
 
     private let resolver: any ServiceResolver
     private let clock: any ServiceClock
-    private let state = Guarded(State())
+    private let state: Guarded<State>
 
-    init(resolver: any ServiceResolver, clock: any ServiceClock) {
+    /// - Parameter longestLookUp: How long a call of the resolver may run before the next dial makes another one.
+    init(
+        resolver: any ServiceResolver, clock: any ServiceClock,
+        longestLookUp: Duration = AddressCache.longestLookUp
+    ) {
         self.resolver = resolver
         self.clock = clock
+        state = Guarded(State(machine: Machine(limits: Machine.Limits(longestLookUp: longestLookUp))))
     }
 
     /// Returns the addresses that a dial may use at once; nil: call ``resolve(_:_:)``. Empty: the host has no address
@@ -60,13 +69,17 @@ final class AddressCache: Sendable {
         // it.
         defer { state.synchronize() }
         return try await withCancellableContinuation { continuation in
-            let wanted = state.withLock { state -> Machine.Wanted? in
-                Task.isCancelled ? nil : state.machine.wanted(query, by: continuation, id, now: now)
+            let (wanted, replaced) = state.withLock { state -> (Machine.Wanted?, Task<Void, Never>?) in
+                guard !Task.isCancelled, !state.isClosed else { return (nil, nil) }
+                let wanted = state.machine.wanted(query, by: continuation, id, now: now)
+                guard case .restart(_, let replaced) = wanted else { return (wanted, nil) }
+                return (wanted, state.tasks.removeValue(forKey: replaced))
             }
+            replaced?.cancel()
             switch wanted {
             case .found(let addresses): return .success(addresses)
             case .wait: return nil
-            case .start(let lookUp):
+            case .start(let lookUp), .restart(let lookUp, insteadOf: _):
                 start(lookUp, query)
                 return nil
             case nil: return .failure(CancellationError())
@@ -101,10 +114,11 @@ final class AddressCache: Sendable {
         state.withLock { $0.machine.expire(host, now: now) }
     }
 
-    /// Cancels all look-ups, because the client is closed. Dials that wait for them fail.
+    /// Cancels all look-ups, because the client is closed. Dials that wait for them fail, and no look-up starts later.
     func cancelAll() {
         let tasks = state.withLock { state in
             defer { state.tasks = [:] }
+            state.isClosed = true
             return Array(state.tasks.values)
         }
         for task in tasks { task.cancel() }
@@ -119,11 +133,11 @@ final class AddressCache: Sendable {
         // Detached: the task-local values of a request are not the resolver's business.
         let task = Task.detachedInheriting { await self.run(lookUp, query) }
         let isRunning = state.withLock { state in
-            let isRunning = state.machine.isRunning(lookUp, of: query)
+            let isRunning = !state.isClosed && state.machine.isRunning(lookUp, of: query)
             if isRunning { state.tasks[lookUp] = task }
             return isRunning
         }
-        // The look-up has ended, or its last waiter left before the task was stored.
+        // Before the task was stored, the look-up ended, its last waiter left, or the client was closed.
         if !isRunning { task.cancel() }
     }
 

@@ -47,11 +47,15 @@ internal import BowlineCore
 /// | none | left | nothing | none |
 /// | none | ended | nobody | none |
 /// | running | wanted | wait | running |
+/// | running | wantedLate | restart | running |
 /// | running | left | nothing | running |
 /// | running | lastLeft | cancel | none |
 /// | running | ended | waiters | none |
 ///
-/// The end of a cancelled look-up changes nothing. Of more than `maximumAnswers` answers, the machine drops the least
+/// *wantedLate*: the look-up has run for `longestLookUp`. The resolver has perhaps lost the question, so a new look-up
+/// gets the waiters.
+///
+/// The end of a look-up that was cancelled or replaced changes nothing. Of more than `maximumAnswers` answers, the machine drops the least
 /// recently used.
 struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
     struct Limits {
@@ -61,6 +65,8 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
         var usualValidity = Duration.seconds(30)
         /// How long an answer is kept after its validity.
         var staleness = Duration.seconds(3600)
+        /// How long a look-up may run before the next dial that wants its answer replaces it.
+        var longestLookUp = AddressCache.longestLookUp
     }
 
     typealias WaiterID = LookUpWaiterID
@@ -77,6 +83,8 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
         case wait
         /// The waiter waits. Call the resolver, and then `lookUpEnded`.
         case start(LookUpID)
+        /// As `start`. Cancel the other look-up: its waiters wait for the new one.
+        case restart(LookUpID, insteadOf: LookUpID)
     }
 
     struct Forgotten: Sendable {
@@ -106,6 +114,7 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
 
     private struct LookUp {
         let id: LookUpID
+        let began: MonotonicInstant
         var waiters: [WaiterID: Waiter] = [:]
     }
 
@@ -154,14 +163,16 @@ struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
         _ query: NameQuery, by waiter: Waiter, _ id: WaiterID, now: MonotonicInstant
     ) -> Wanted {
         if let addresses = cached(query, now: now) { return .found(addresses) }
-        guard lookUps[query] == nil else {
+        let running = lookUps[query]
+        if let running, running.began.duration(to: now) < limits.longestLookUp {
             lookUps[query]?.waiters[id] = waiter
             return .wait
         }
         lookUpsMade += 1
         let lookUp = LookUpID(value: lookUpsMade)
-        lookUps[query] = LookUp(id: lookUp, waiters: [id: waiter])
-        return .start(lookUp)
+        lookUps[query] = LookUp(id: lookUp, began: now, waiters: running?.waiters ?? [:])
+        lookUps[query]?.waiters[id] = waiter
+        return running.map { .restart(lookUp, insteadOf: $0.id) } ?? .start(lookUp)
     }
 
     /// Records that a dial no longer wants the addresses of `query`.

@@ -188,6 +188,7 @@ extension HTTP2ClientSession {
             try floods.peerReset(now: now)
             return nil
         }
+        floods.peerResetOpenStream()
         streams.peerReset(at: index)
         return .reset(stream: stream, code)
     }

@@ -16,6 +16,8 @@ struct HTTP2FloodCounters: Sendable {
     private static let bytesPerPing = 16_384
     /// The highest number of updates, of PINGs and of field sections that can be explained in advance.
     private static let maximumCredit = 262_144
+    /// The highest number of RST_STREAM frames that can be explained in advance.
+    private static let maximumResetCredit = 4_096
     /// How many field sections one reset explains: a server that does not know of the reset yet sends informational
     /// responses, a head and trailers.
     private static let sectionsPerReset = 8
@@ -30,6 +32,8 @@ struct HTTP2FloodCounters: Sendable {
     private var pendingReplies = 0
     /// How many more WINDOW_UPDATE frames our sent frames explain.
     private var updateCredit = 0
+    /// How many more RST_STREAM frames our streams explain.
+    private var resetCredit = 0
     /// How many more dropped field sections our resets explain.
     private var sectionCredit = 0
     /// How many more PINGs our DATA frames explain. A server that measures the path sends a PING when DATA arrives and
@@ -60,9 +64,19 @@ struct HTTP2FloodCounters: Sendable {
         try controlFrames.add(now: now)
     }
 
-    /// Counts RST_STREAM for a stream that is not open. An open stream explains its own RST_STREAM.
+    /// Counts RST_STREAM for a stream that is not open. Each stream explains one RST_STREAM, also after its end: a server
+    /// that has answered without reading the whole request sends one after its response (RFC 9113 §8.1).
     mutating func peerReset(now: MonotonicInstant) throws(HTTP2Violation) {
+        guard resetCredit == 0 else {
+            resetCredit -= 1
+            return
+        }
         try resets.add(now: now)
+    }
+
+    /// Records RST_STREAM for an open stream, which explains it.
+    mutating func peerResetOpenStream() {
+        resetCredit = max(0, resetCredit - 1)
     }
 
     mutating func windowUpdate(now: MonotonicInstant) throws(HTTP2Violation) {
@@ -137,6 +151,7 @@ struct HTTP2FloodCounters: Sendable {
     }
 
     mutating func streamOpened() {
+        resetCredit = min(resetCredit + 1, Self.maximumResetCredit)
         explainUpdates(Self.updatesPerFrame)
     }
 
