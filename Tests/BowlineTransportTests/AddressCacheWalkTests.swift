@@ -104,7 +104,7 @@ private struct AddressCacheWalk: ~Copyable {
         waiterIDs[waiter] = (query, id)
         if let index = lookUps.firstIndex(where: { $0.query == query }) {
             let running = lookUps[index]
-            guard running.began.duration(to: now) >= .seconds(60) else {
+            guard running.began.duration(to: now) >= .seconds(30) else {
                 lookUps[index].waiters.append(waiter)
                 return wanted == .wait ? nil : "\(query): \(wanted) where the model waits"
             }

@@ -86,7 +86,7 @@ extension PoolStateMachine {
         var effects = PoolEffects()
         guard let position = table.position(of: id) else { return effects }
         precondition(table[position].phase == .dialling, "a dial failed that had succeeded")
-        let dial = table[position].dialNumber
+        let (dial, wasLate) = (table[position].dialNumber, table[position].isLate)
         table.remove(position)
         lastDialFailure = DialFailure(error: error, at: now)
         refill.recordFailure(now: now, random: random)
@@ -102,7 +102,7 @@ extension PoolStateMachine {
             // The dial's time limit and a waiter's limit may be the same instant, and the timer for the waiters may be
             // a little late.
             waiters.markOverdue(now: now)
-            failWaiters(error, dial: dial, &effects)
+            failWaiters(error, dial: dial, wasLate: wasLate, &effects)
         }
         dialEnded(id, error: error, &effects)
         finishEvent(now, &effects)
@@ -114,19 +114,23 @@ extension PoolStateMachine {
     /// The first waiter fails, with two exceptions: other dials are under way for all waiters, or the dial started
     /// before the waiter came. In the second case the pool dials again. Then the waiters after it fail too, in order,
     /// until one has not seen the maximum of failed rounds (`DialRounds`). Finally, the waiters whose limit has passed
-    /// fail. Waiters that other dials cover never fail here.
-    private mutating func failWaiters(_ error: any Error, dial: Int, _ effects: inout PoolEffects) {
+    /// fail. Waiters that other dials cover do not fail here, unless the dial was late and they have waited for it: by
+    /// then they have waited long enough, and the dials that cover them may become late one after another.
+    private mutating func failWaiters(
+        _ error: any Error, dial: Int, wasLate: Bool, _ effects: inout PoolEffects
+    ) {
         let covered = coverage(of: table.timelyDialCount)
         if waiters.count > covered, let first = waiters.first, first.dialsBefore < dial {
             _ = waiters.popFirst()
             effects.resume(first.id, .failed(PoolError.dialFailed(error)))
         }
-        while waiters.count > covered, let next = waiters.first, rounds.suffice(next) {
+        while wasLate || waiters.count > covered, let next = waiters.first, rounds.suffice(next) {
             _ = waiters.popFirst()
             effects.resume(next.id, .failed(PoolError.dialFailed(error)))
         }
         // These waiters waited for this dial beyond their limit. They do not wait for the next dial.
-        for waiter in waiters.removeOverdue(behind: covered) {
+        let overdue = waiters.removeOverdue(behind: covered)
+        for waiter in overdue + (wasLate ? waiters.removeOverdue(behind: 0, withDialsBefore: dial) : []) {
             effects.resume(waiter.id, .failed(PoolError.dialFailed(error)))
         }
     }
@@ -164,7 +168,8 @@ extension PoolStateMachine {
         let spare = table.idleCount + max(0, -missingDials)
         let missing = max(0, min(goal - spare, room - max(0, missingDials)))
         // A second caller also waits for the dials of the first.
-        let joined = table.idleCount < goal ? table.positions(in: .dialling).map { table[$0].id } : []
+        let dials = table.idleCount < goal ? table.positions(in: .dialling).filter { !table[$0].isLate } : []
+        let joined = dials.map { table[$0].id }
         if missing == 0, joined.isEmpty {
             effects.resume(waiter, .prewarmed)
         } else {
@@ -185,8 +190,11 @@ extension PoolStateMachine {
     static var slowDial: Duration { .seconds(1) }
 
     /// Makes dials late, because waiters have left that counted on them: at most one dial for each of these waiters, and
-    /// only if the limits leave room for another dial. With `boundsDials` false, ends the dials that have taken longer
-    /// than such a waiter may wait.
+    /// only if the limits leave room for another dial. With `boundsDials` false, ends the dials that have taken as long
+    /// as such a waiter may wait.
+    ///
+    /// At most `maximumMultiplexed` dials are late at a time. Otherwise requests with a short limit would start dial
+    /// after dial to a host that does not answer.
     ///
     /// A dial that is much younger than the wait says nothing about the peer, so it stays as it is.
     ///
@@ -198,7 +206,8 @@ extension PoolStateMachine {
     ) {
         var surplus = surplusDials(without: departed.count)
         if configuration.boundsDials {
-            surplus = min(surplus, expectation == .unknown ? min(room, roomForFirst) : room)
+            surplus = min(surplus, room, configuration.maximumMultiplexed - table.lateDialCount)
+            if expectation == .unknown { surplus = min(surplus, roomForFirst) }
         }
         for waiter in departed where surplus > 0 {
             guard let oldest = table.oldestTimelyDial() else { break }
@@ -211,7 +220,8 @@ extension PoolStateMachine {
             let wait = departed.compactMap({ waiter in waiter.limit.map { waiter.since.duration(to: $0) } }).min()
         else { return }
         let error = PoolError.acquireTimeout(lastDialError: nil, waited: wait, waiting: waiters.count)
-        while let oldest = table.oldestLateDial(), table.age(of: oldest, now: now) >= wait {
+        // The dial began a little later than the waiter came.
+        while let oldest = table.oldestLateDial(), table.age(of: oldest, now: now) >= wait - .milliseconds(50) {
             cancelDial(oldest, error, &effects)
         }
     }
@@ -275,7 +285,8 @@ extension PoolStateMachine {
             balance == .max ? uncovered : min(uncovered, max(0, balance + table.idleCount + replaceable))
         if shortage.isActive {
             // One dial finds out whether the resources are available again.
-            forWaiters = isHoldingDials && !shortage.permits(now) ? 0 : max(0, min(forWaiters, 1 - table.diallingCount))
+            forWaiters =
+                isHoldingDials && !shortage.permits(now) ? 0 : max(0, min(forWaiters, 1 - table.timelyDialCount))
         }
         guard keepsIdle else { return forWaiters }
 
@@ -289,10 +300,10 @@ extension PoolStateMachine {
         return due
     }
 
-    /// Cancels the dials that no waiter needs: the late ones, and of the others the youngest first.
+    /// Cancels the dials that no waiter needs: the late ones if there is no waiter, and of the others the youngest first.
     mutating func cancelSurplusDials(_ effects: inout PoolEffects) {
         let error = phase == .closed ? PoolError.closed : .draining
-        while let position = table.oldestLateDial() { cancelDial(position, error, &effects) }
+        while waiters.isEmpty, let position = table.oldestLateDial() { cancelDial(position, error, &effects) }
         while missingDials < 0, let position = table.youngestDial() {
             cancelDial(position, error, &effects)
         }

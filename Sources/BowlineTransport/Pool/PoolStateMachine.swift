@@ -48,11 +48,11 @@ internal import BowlineCore
 ///     retires, unless it is the last one that takes requests. The close reason is `replaced`.
 /// 11. A covered waiter that leaves because of its deadline, its limit or its cancellation makes a dial *late*, if the
 ///     dial has been under way for half of the waiter's wait or longer, and after a cancellation for a second or longer,
-///     and if the limits leave room for another dial. A late dial goes on, and its connection is taken if it comes, but
+///     and if the limits leave room for another dial. At most `maximumMultiplexed` dials are late. A late dial goes on, and its connection is taken if it comes, but
 ///     it covers no waiter. So the pool dials once more for the next request, which may take another way through the
 ///     network. A late dial keeps its place within the limits, so that dials which are only slow can succeed. If the
 ///     dialer does not limit the time of a dial, the pool ends the late ones that have taken as long as a waiter may
-///     wait.
+///     wait. If a late dial fails, the waiters that came before it and whose limit has passed fail too.
 ///
 /// A *multiplexed* connection (HTTP/2) is leased several times at once. It stays *leased* until its last lease ends.
 /// Its capacity can change. A *retired* connection gets no more leases and closes when its last lease ends.

@@ -126,12 +126,15 @@ struct WaiterQueue {
     var hasOverdue: Bool { !overdue.isEmpty }
 
     /// Removes and returns the overdue waiters behind the first `covered` waiters, in order of arrival.
-    mutating func removeOverdue(behind covered: Int) -> [Waiter] {
+    ///
+    /// - Parameter dial: Only the waiters that came before this dial was started.
+    mutating func removeOverdue(behind covered: Int, withDialsBefore dial: Int = .max) -> [Waiter] {
         guard !overdue.isEmpty, covered < count else { return [] }
         overdue = overdue.filter { find($0) != nil }
         guard !overdue.isEmpty, let first = id(behind: covered) else { return [] }
-        let late = overdue.filter { $0 >= first }.sorted()
-        overdue.removeAll { $0 >= first }
+        let late = overdue.filter { id in id >= first && find(id).map { $0.dialsBefore < dial } ?? false }.sorted()
+        let removed = Set(late)
+        overdue.removeAll { removed.contains($0) }
         return late.compactMap { remove($0) }
     }
 

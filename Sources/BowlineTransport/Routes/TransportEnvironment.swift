@@ -69,7 +69,7 @@ final class TransportEnvironment: Sendable {
                 warn: options.warn)
         addresses = AddressCache(
             resolver: options.resolver, clock: options.clock,
-            longestLookUp: options.connectTimeout ?? AddressCache.longestLookUp)
+            longestLookUp: max(options.connectTimeout ?? .zero, AddressCache.longestLookUp))
         hosts = HostAddresses(
             cache: addresses, clock: options.clock, only: options.connection.localAddress?.family,
             limit: options.connectTimeout)

@@ -81,12 +81,78 @@ struct PoolLateDialTests {
             #expect(pool.advance(by: .seconds(3)).cancelledDials == [1])
             #expect(pool.snapshot.dialling == 0)
         }
+    }
+
+    @Test("A pool that keeps no connection, or drains, gives a waiting request the connection of a late dial")
+    func notKeptButNeeded() {
+        for configure in [{ $0.isEnabled = false }, { $0.maximumIdle = 0 }, { _ in }]
+            as [(
+                inout PoolConfiguration
+            ) -> Void]
+        {
+            let pool = MachineHarness(configure)
+            pool.lease()
+            pool.advance(by: .milliseconds(100))
+            pool.lease(deadline: .milliseconds(300))
+            #expect(pool.advance(by: .milliseconds(300)).cancelledDials.isEmpty)
+            #expect(pool.beginDrain().cancelledDials.isEmpty)
+            #expect(pool.established(1).connection(of: 1) == 1)
+            #expect(pool.snapshot.dialling == 0)
+        }
+        let shared = MachineHarness {
+            $0.maximumIdle = 0
+            $0.expectation = .streams(100)
+        }
+        shared.lease()
+        shared.lease(deadline: .seconds(3))
+        #expect(shared.advance(by: .seconds(3)).cancelledDials.isEmpty)
+        #expect(shared.established(1, streams: 100).connection(of: 1) == 1)
+    }
+
+    @Test(
+        "While requests with a short limit come and go, a request fails with the dial that was started for it",
+        arguments: [DialExpectation.single, .unknown, .streams(100)])
+    func patientRequest(expectation: DialExpectation) {
+        let pool = MachineHarness { $0.expectation = expectation }
+        pool.lease(wait: .seconds(10))
+        pool.advance(by: .seconds(5))
+        pool.lease(deadline: .seconds(4))
+        pool.advance(by: .seconds(4))
+        #expect(pool.machine.table.lateDialCount == 1)
+        pool.advance(by: .seconds(1))
+        #expect(pool.failed(1, ScriptedDialError(number: 1)).ended == [1: .dialFailed(ScriptedDialError(number: 1))])
+    }
+
+    @Test("Requests with a short limit do not start dial after dial to a host that does not answer")
+    func noStorm() {
+        let pool = MachineHarness { $0.maximumConnections = nil }
+        for _ in 1...100 {
+            pool.lease(deadline: .milliseconds(100))
+            pool.advance(by: .milliseconds(100))
+        }
+        #expect(pool.machine.table.lateDialCount == 4)
+        #expect(pool.snapshot.dialling == 5)
+    }
+
+    @Test("A call of prewarm does not wait for a late dial")
+    func prewarmBesideLateDial() {
         let pool = MachineHarness()
         pool.lease(deadline: .seconds(3))
-        pool.lease()
         pool.advance(by: .seconds(3))
-        #expect(pool.beginDrain().cancelledDials == [1])
-        #expect(pool.established(2).connection(of: 2) == 2)
+        #expect(pool.prewarm(1).dialled == [2])
+        #expect(pool.established(2).ended == [2: .prewarmed])
+        #expect(pool.failed(1).ended.isEmpty)
+    }
+
+    @Test("Short of descriptors, a late dial does not stop the dial that looks again")
+    func shortOfDescriptors() {
+        let pool = MachineHarness()
+        pool.lease(deadline: .seconds(3))
+        pool.advance(by: .seconds(3))
+        pool.lease(wait: .seconds(10))
+        #expect(pool.failed(2, for: .resources).ended.isEmpty)
+        #expect(pool.advance(by: .seconds(1)).dialled == [3])
+        #expect(pool.established(3).connection(of: 2) == 3)
     }
 
     @Test("If the dialer sets no limit, a dial ends when it has taken as long as a request may wait")
@@ -126,8 +192,9 @@ struct PoolLateDialTests {
         for _ in 1...20_000 { pool.lease(deadline: .seconds(3)) }
         #expect(pool.advance(by: .seconds(3)).ended.count == 20_000)
         #expect(pool.snapshot.dialling == 20_000)
-        #expect(pool.machine.table.lateDialCount == 20_000)
-        #expect(pool.lease().dialled == [20_001])
-        #expect(pool.beginDrain().cancelledDials.count == 20_000)
+        #expect(pool.machine.table.lateDialCount == 4)
+        #expect(pool.lease().dialled.isEmpty)
+        #expect(pool.beginDrain().cancelledDials.count == 19_995)
+        #expect(pool.established(5).connection(of: 20_001) == 5)
     }
 }

@@ -166,7 +166,7 @@ final class ReferencePool {
     func failed(_ id: Int, _ error: ScriptedDialError, for cause: DialFailureCause) -> Observation {
         observing {
             guard let index = dialling.firstIndex(where: { $0.id == id }) else { return }
-            dialling.remove(at: index)
+            let wasLate = dialling.remove(at: index).isLate
             lastFailure = (error, now)
             if cause == .resources, hasOtherSource {
                 guard shortUntil.map({ $0 <= now }) ?? true else { return }
@@ -187,12 +187,18 @@ final class ReferencePool {
                 failedRounds += 1
                 lastDialOfRound = dialsMade
             }
-            guard waiters.count > timely else { return }
-            if waiters[0].dialsBefore < id { seen.ended[waiters.removeFirst().id] = .dialFailed(error) }
-            while waiters.count > timely, roundsFailed(waiters[0]) >= 3 {
+            if waiters.count > timely, waiters[0].dialsBefore < id {
+                seen.ended[waiters.removeFirst().id] = .dialFailed(error)
+            }
+            while let first = waiters.first, wasLate || waiters.count > timely, roundsFailed(first) >= 3 {
                 seen.ended[waiters.removeFirst().id] = .dialFailed(error)
             }
             failOverdue(.dialFailed(error))
+            guard wasLate else { return }
+            for waiter in waiters where waiter.dialsBefore < id && waiter.limit.map({ $0 <= now }) ?? false {
+                seen.ended[waiter.id] = .dialFailed(error)
+            }
+            waiters.removeAll { seen.ended[$0.id] != nil }
         }
     }
 
@@ -213,10 +219,10 @@ final class ReferencePool {
     }
 
     /// Makes a dial late for each waiter that has left, if the dial is at least half as old as the wait, no other waiter
-    /// needs it, and another dial can start.
+    /// needs it, another dial can start, and not four are late already.
     private func giveUpDials(of departed: [Waiter], atLeast shortest: Duration = .zero) {
         let free = configuration.maximumConnections.map { $0 - total } ?? .max
-        let most = timely - min(timely, max(0, min(timely - waiters.count, free)))
+        let most = timely - min(timely, max(0, min(timely - waiters.count, free, 4 - (dialling.count - timely))))
         for waiter in departed where timely > most {
             guard let oldest = dialling.firstIndex(where: { !$0.isLate }) else { return }
             let age = now - dialling[oldest].began
@@ -326,9 +332,9 @@ final class ReferencePool {
     }
 
     private func finishEvent() {
-        var lateBefore = -1
-        while lateBefore != dialling.count(where: \.isLate) {
-            lateBefore = dialling.count(where: \.isLate)
+        var before: [Int] = []
+        while before != [timely, dialling.count, waiters.count] {
+            before = [timely, dialling.count, waiters.count]
             adjustDials()
             giveUpDials(of: failOverdue(nil))
         }
@@ -336,12 +342,14 @@ final class ReferencePool {
 
     private func adjustDials() {
         if isClosed || drainReason != nil || !configuration.isEnabled || configuration.maximumIdle == 0 {
-            seen.cancelledDials.formUnion(dialling.filter(\.isLate).map(\.id))
-            dialling.removeAll(where: \.isLate)
-            while dialling.count > waiters.count { seen.cancelledDials.insert(dialling.removeLast().id) }
+            if waiters.isEmpty {
+                seen.cancelledDials.formUnion(dialling.filter(\.isLate).map(\.id))
+                dialling.removeAll(where: \.isLate)
+            }
+            while timely > waiters.count { seen.cancelledDials.insert(dialling.removeLast().id) }
         }
         while waiters.count > timely {
-            if let shortUntil, !dialling.isEmpty || !leased.isEmpty && shortUntil > now { break }
+            if let shortUntil, timely > 0 || (!dialling.isEmpty || !leased.isEmpty) && shortUntil > now { break }
             if isFull {
                 if idle.isEmpty { break }
                 close(idle.removeFirst(), .replaced)

@@ -26,8 +26,9 @@ final class AddressCache: Sendable {
 
     /// How long a look-up goes on that no dial waits for.
     private static let afterlife = Duration.seconds(1)
-    /// How long a call of the resolver may run, if dials have no limit.
-    static let longestLookUp = Duration.seconds(60)
+    /// How long a call of the resolver may run before another dial replaces it, if dials may not take longer. A resolver
+    /// that is only slow answers within this time.
+    static let longestLookUp = Duration.seconds(30)
 
     private let resolver: any ServiceResolver
     private let clock: any ServiceClock
