@@ -300,7 +300,8 @@ extension PoolStateMachine {
         return due
     }
 
-    /// Cancels the dials that no waiter needs: the late ones if there is no waiter, and of the others the youngest first.
+    /// Cancels the dials that no waiter needs: the late ones if there is no waiter, and of the others the youngest
+    /// first.
     mutating func cancelSurplusDials(_ effects: inout PoolEffects) {
         let error = phase == .closed ? PoolError.closed : .draining
         while waiters.isEmpty, let position = table.oldestLateDial() { cancelDial(position, error, &effects) }

@@ -245,9 +245,9 @@ extension PoolStateMachine {
 
     /// Leases a used connection to the first waiter that accepts a used one, or else returns it to the pool.
     private mutating func leaseOrPark(_ position: Int, _ now: MonotonicInstant, _ effects: inout PoolEffects) {
-        // The first waiter requires a fresh connection, no dial is under way that is not late, and none can start because of the limit
-        // or a lack of descriptors. If later waiters always took the used connection, the first waiter would never get
-        // one. So this connection is closed.
+        // The first waiter requires a fresh connection, no dial is under way that is not late, and none can start
+        // because of the limit or a lack of descriptors. If later waiters always took the used connection, the first
+        // waiter would never get one. So this connection is closed.
         if waiters.startsWithFresh, table.timelyDialCount == 0, room == 0 || shortage.isActive {
             close(position, .replaced, &effects)
             return

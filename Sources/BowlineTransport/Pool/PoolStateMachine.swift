@@ -48,11 +48,12 @@ internal import BowlineCore
 ///     retires, unless it is the last one that takes requests. The close reason is `replaced`.
 /// 11. A covered waiter that leaves because of its deadline, its limit or its cancellation makes a dial *late*, if the
 ///     dial has been under way for half of the waiter's wait or longer, and after a cancellation for a second or longer,
-///     and if the limits leave room for another dial. At most `maximumMultiplexed` dials are late. A late dial goes on, and its connection is taken if it comes, but
-///     it covers no waiter. So the pool dials once more for the next request, which may take another way through the
-///     network. A late dial keeps its place within the limits, so that dials which are only slow can succeed. If the
-///     dialer does not limit the time of a dial, the pool ends the late ones that have taken as long as a waiter may
-///     wait. If a late dial fails, the waiters that came before it and whose limit has passed fail too.
+///     and if the limits leave room for another dial. At most `maximumMultiplexed` dials are late. A late dial goes on,
+///     and its connection is taken if it comes, but it covers no waiter. So the pool dials once more for the next
+///     request, which may take another way through the network. A late dial keeps its place within the limits, so that
+///     dials which are only slow can succeed. If the dialer does not limit the time of a dial, the pool ends the late
+///     ones that have taken as long as a waiter may wait. If a late dial fails, the waiters that came before it and
+///     whose limit has passed fail too.
 ///
 /// A *multiplexed* connection (HTTP/2) is leased several times at once. It stays *leased* until its last lease ends.
 /// Its capacity can change. A *retired* connection gets no more leases and closes when its last lease ends.
@@ -66,9 +67,9 @@ internal import BowlineCore
 /// connection, or it fails because of its deadline, its limit, its cancellation, a failed dial or the closing of the
 /// pool. The first of these events removes the waiter from the queue, so the later ones do not find it.
 ///
-/// A dial that is not late *covers* the first waiters in the queue, as many as its connection is expected to carry. When the limit of a
-/// covered waiter passes, the waiter waits for the end of the dial. When the limit of another waiter passes, that
-/// waiter fails. A deadline fails both.
+/// A dial that is not late *covers* the first waiters in the queue, as many as its connection is expected to carry. When
+/// the limit of a covered waiter passes, the waiter waits for the end of the dial. When the limit of another waiter
+/// passes, that waiter fails. A deadline fails both.
 ///
 /// `now` may run backwards a little between events, because the driver reads it before it takes the lock.
 struct PoolStateMachine: ~Copyable {
