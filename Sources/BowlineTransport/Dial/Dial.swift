@@ -139,7 +139,7 @@ final class Dial: DeadlineEntry, @unchecked Sendable {
         load(tls) { self.openSocket(Trusts(proxy: proxy, origin: Trust(tls: tls, context: $0, identity: identity))) }
     }
 
-    /// What the dial needs for a handshake.
+    /// The context that makes the handlers of a handshake, and the identity that the peer has to prove in it.
     private struct Trust {
         let tls: TLSContext
         let context: NIOSSLContext

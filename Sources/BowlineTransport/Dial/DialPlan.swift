@@ -1,13 +1,13 @@
 internal import BowlineCore
 
-/// What all dials of a route share: it is made once per route.
+/// The facts about a route that each of its dials needs. ``RouteDialer`` computes them once.
 struct DialPlan: Sendable {
     let route: Route
     /// Where the connect goes: to the origin, to one of its addresses, or to the proxy.
     let target: ConnectStep.Target
-    /// What the certificate of the origin must name; nil: no TLS with the origin.
+    /// The name or the address that the origin's certificate must have; nil: there is no TLS with the origin.
     let identity: ReferenceIdentity?
-    /// What the certificate of the proxy must name; nil: no TLS with a proxy.
+    /// The same for the proxy's certificate; nil: there is no TLS with a proxy.
     let proxyIdentity: ReferenceIdentity?
 
     init(_ route: Route, environment: TransportEnvironment) {

@@ -129,7 +129,7 @@ final class TLSContext: Sendable {
         options.verification == .full && !identity.isMatchable ? TLSFailure(.unnamableHost(identity.host)) : nil
     }
 
-    /// Returns what the certificate of `host` must name: the host, or the name that the options have for it.
+    /// Returns the identity that the certificate of `host` must have: `tls.serverName` if it is set, else the host.
     func identity(for host: String) -> ReferenceIdentity {
         ReferenceIdentity(host: options.serverName ?? host)
     }

@@ -226,7 +226,7 @@ struct ConnectionTable {
         return nil
     }
 
-    /// The dial under way that started first, of those that are not late.
+    /// The oldest dial that is under way and not late.
     mutating func oldestTimelyDial() -> Int? {
         while let id = timelyDials.first {
             if let position = positions[id], slots[position].phase == .dialling { return position }
@@ -235,7 +235,7 @@ struct ConnectionTable {
         return nil
     }
 
-    /// The late dial that started first.
+    /// The oldest late dial.
     mutating func oldestLateDial() -> Int? {
         while let id = lateDials.first {
             if let position = positions[id], slots[position].phase == .dialling { return position }

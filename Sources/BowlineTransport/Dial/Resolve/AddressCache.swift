@@ -4,8 +4,8 @@ internal import BowlineCore
 ///
 /// Each client has one. ``AddressCacheStateMachine`` decides which answers are kept and for how long. All dials that
 /// need one answer share one call of the resolver. The call runs in a task of its own, which is cancelled when the last
-/// of these dials leaves, or when it has taken too long and another dial comes. `localhost` and names that end in `.localhost` mean this machine, and the resolver is not
-/// asked for them (RFC 6761 §6.3).
+/// of these dials leaves, or when it has taken too long and another dial comes. `localhost` and names that end in
+/// `.localhost` mean this machine, and the resolver is not asked for them (RFC 6761 §6.3).
 final class AddressCache: Sendable {
     private typealias Machine = AddressCacheStateMachine<CheckedContinuation<[IPAddress], any Error>>
 

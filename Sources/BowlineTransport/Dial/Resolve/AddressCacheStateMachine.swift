@@ -55,8 +55,8 @@ internal import BowlineCore
 /// *wantedLate*: the look-up has run for `longestLookUp`. The resolver has perhaps lost the question, so a new look-up
 /// gets the waiters.
 ///
-/// The end of a look-up that was cancelled or replaced changes nothing. Of more than `maximumAnswers` answers, the machine drops the least
-/// recently used.
+/// The end of a look-up that was cancelled or replaced changes nothing. Of more than `maximumAnswers` answers, the machine
+/// drops the least recently used.
 struct AddressCacheStateMachine<Waiter: Sendable>: ~Copyable {
     struct Limits {
         /// How many answers are kept. An empty answer and a denial count, too.

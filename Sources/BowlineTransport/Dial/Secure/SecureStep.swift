@@ -14,7 +14,7 @@ enum SecureStep {
     /// Begins the handshake. Call this on the channel's event loop.
     ///
     /// - Parameters:
-    ///   - identity: What the peer's certificate must name.
+    ///   - identity: The name or the address that the peer's certificate must have.
     ///   - completion: Called once. Of this step, the channel has only the TLS handlers then. The caller closes the
     ///     channel after a failure.
     static func begin(
